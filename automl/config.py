@@ -1,0 +1,173 @@
+"""What a user may ask for: one model for the flags, the YAML file, the Python arguments and request.yaml."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from automl.errors import RequestError
+from automl.types import Budget
+
+DEFAULT_TRIALS = 12
+_UNIT_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def parse_duration(value: object) -> float | None:
+    """Seconds in '90', '90s', '20m', '1.5h' or '1h30m'; None stays None. Raises ValueError otherwise."""
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        text = str(value).strip().lower()
+        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            raise ValueError("a duration is a number with s, m, h or d, such as 90s, 20m or 1h30m")
+        seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    if not 0 < seconds < float("inf"):
+        raise ValueError("a duration must be above zero")
+    return seconds
+
+
+def split_names(value: object) -> object:
+    """A comma-separated string as a tuple of names; other values unchanged."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
+Duration = Annotated[float | None, BeforeValidator(parse_duration)]
+
+
+class RunRequest(BaseModel):
+    """Every option of `automl run`. A field left at None is resolved during the run and then written down."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(description="the data: a file, a saved Hugging Face dataset, or a hub name")
+    target: str | None = Field(None, description="the column to predict (guessed and shown when left out)")
+    text: Names | None = Field(None, description="one text column, or two separated by a comma")
+    image: str | None = Field(None, description="the column of image paths")
+    task: str | None = Field(None, description="the task (guessed from the data)")
+    metric: str | None = Field(None, description="the metric that decides (guessed from the data)")
+    models: Names = Field((), description="hub ids, local folders, or package:NAME, comma-separated")
+    adapt: Names = Field(("full",), description="how to adapt each model: full, frozen")
+    trials: int | None = Field(None, ge=1, description=f"trials per contender (default {DEFAULT_TRIALS})")
+    budget: Duration = Field(None, description="device time per contender instead of --trials, such as 20m")
+    time_limit: Duration = Field(None, description="wall clock of the whole run, such as 1h")
+    max_epochs: int | None = Field(
+        None, ge=1, le=1000, description="the fixed horizon (default 10 under 5,000 training rows, else 3)"
+    )
+    seeds: int = Field(5, ge=1, le=100, description="final trainings per contender, each on a fresh seed")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="the seed that everything derives from")
+    test: str | None = Field(None, description="a file of test rows, kept as it is")
+    validation: str | None = Field(None, description="a file of validation rows, kept as it is")
+    slots: int | None = Field(None, ge=1, description="trials at a time (default: what the machine has)")
+    workers: int = Field(1, ge=1, description="Ray Train workers in each trial")
+    address: str | None = Field(None, description="a running Ray cluster (default: a local one)")
+    search_spaces: str | None = Field(None, description="a folder of search-space files, looked up first")
+    sampler: Literal["tpe", "random"] = Field("tpe", description="how trials after the first are proposed")
+    margin: float = Field(
+        0.5, ge=0, le=100, description="differences within this many points count as practically equal"
+    )
+    out: str | None = Field(None, description="the run folder (default runs/NAME)")
+    wandb: str | None = Field(None, description="log every trial to this Weights & Biases project")
+    wandb_mode: Literal["online", "offline", "disabled"] | None = Field(
+        None, description="W&B mode (default: online with a key, else offline)"
+    )
+    share_examples: bool = Field(False, description="allow data rows to leave this machine (W&B)")
+    allow_pickle: bool = Field(False, description="load weights that are not safetensors (runs their pickle)")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunRequest:
+        if self.trials is not None and self.budget is not None:
+            raise ValueError("--trials and --budget are both given; a run has one of them")
+        if not self.adapt:
+            raise ValueError("--adapt names no adaptation; expected full, frozen, or both")
+        if self.text is not None and not 1 <= len(self.text) <= 2:
+            raise ValueError(f"--text names {len(self.text)} columns; expected one or two")
+        for option in ("models", "adapt"):
+            names = getattr(self, option)
+            if len(set(names)) < len(names):
+                raise ValueError(f"--{option} names {', '.join(names)}; each may stand only once")
+        return self
+
+    @property
+    def contender_budget(self) -> Budget:
+        if self.budget is not None:
+            return Budget(device_seconds=self.budget)
+        return Budget(trials=self.trials or DEFAULT_TRIALS)
+
+    @property
+    def run_name(self) -> str:
+        """The last part of the default run folder: the source's name without its ending."""
+        path = Path(self.source.rstrip("/"))
+        stem = path.name.split(".")[0] if path.suffix else path.name
+        if stem.lower() in {"train", "data", "dataset", "training"} and path.parent.name:
+            stem = path.parent.name
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run"
+
+    def resolved(self, **values: Any) -> RunRequest:
+        """The request with guessed values filled in."""
+        return self.model_copy(update=values)
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def make_request(values: Mapping[str, Any], config: str | Path | None = None) -> RunRequest:
+    """A checked request from a YAML file and explicit values, which win; None values count as not given.
+
+    Raises RequestError that lists every problem at once, with near misses for unknown names.
+    """
+    given = read_yaml(config) if config is not None else {}
+    given |= {name: value for name, value in values.items() if value is not None}
+    try:
+        return RunRequest.model_validate(given)
+    except ValidationError as error:
+        problems = [_explain(detail) for detail in error.errors(include_url=False)]
+    raise RequestError(
+        problems[0] if len(problems) == 1 else f"{len(problems)} options are wrong: " + "; ".join(problems),
+        "",
+        "See automl run --help",
+        problems=problems,
+    )
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises RequestError when it cannot be read or is no mapping."""
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise RequestError(
+            f"{path} could not be read: {reason}", "a YAML file of options", "Check --config"
+        ) from None
+    if not isinstance(values, dict):
+        kind = type(values).__name__
+        raise RequestError(
+            f"{path} holds a {kind}", "a mapping such as 'target: label'", "Write one option a line"
+        )
+    return {str(name).replace("-", "_"): value for name, value in values.items()}
+
+
+def _explain(detail: Mapping[str, Any]) -> str:
+    name = str(detail["loc"][0]) if detail["loc"] else ""
+    option = name.replace("_", "-")
+    if detail["type"] == "extra_forbidden":
+        known = list(RunRequest.model_fields)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0].replace('_', '-')!r}?" if near else f"; known: {', '.join(known)}"
+        return f"unknown option {option!r}{hint}"
+    if detail["type"] == "missing":
+        return f"{option!r} is missing"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"option {option!r} is {detail['input']!r}: {message}" if name else message

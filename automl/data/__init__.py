@@ -1,0 +1,1 @@
+"""Reading, profiling, cleaning and splitting data."""

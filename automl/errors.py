@@ -1,0 +1,79 @@
+"""Every error that automl raises on purpose.
+
+    AutoMLError                 has an exit code and a message in three parts: found, expected, what to do
+    ├── UserError               exit 2: the user can mend it
+    │   ├── RequestError        an option, a YAML field, or several of them together
+    │   ├── DataError           the data cannot be read or learnt from
+    │   ├── CheckpointError     a model name that leads to no usable weights
+    │   ├── SpaceError          a search-space file that is not right
+    │   ├── RunFolderError      the run folder is another run's, locked, or incomplete
+    │   └── MissingExtra        an optional package is not installed
+    └── InternalError           exit 3: ours; a log is written
+        └── SealedTest          something asked for test labels before the winners were fixed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class AutoMLError(Exception):
+    """An error whose message says what was found, what was expected, and what to do."""
+
+    exit_code = 3
+
+    def __init__(self, found: str, expected: str = "", todo: str = "") -> None:
+        self.found, self.expected, self.todo = found, expected, todo
+        super().__init__(found, expected, todo)
+
+    def __str__(self) -> str:
+        head = "; ".join(part.strip().rstrip(".;") for part in (self.found, self.expected) if part)
+        return f"{head}. {self.todo}".strip() if self.todo else f"{head}."
+
+
+class UserError(AutoMLError):
+    exit_code = 2
+
+
+class RequestError(UserError):
+    """One or more options are wrong; `problems` lists them all, so that a user mends them in one go."""
+
+    def __init__(
+        self, found: str, expected: str = "", todo: str = "", *, problems: Sequence[str] = ()
+    ) -> None:
+        super().__init__(found, expected, todo)
+        self.problems = tuple(problems)
+
+
+class DataError(UserError):
+    pass
+
+
+class CheckpointError(UserError):
+    pass
+
+
+class SpaceError(UserError):
+    pass
+
+
+class RunFolderError(UserError):
+    pass
+
+
+class MissingExtra(UserError):
+    @classmethod
+    def of(cls, package: str, extra: str, purpose: str) -> MissingExtra:
+        return cls(
+            f"the package {package!r} is not installed",
+            f"{purpose} needs it",
+            f"Install it with: pip install 'automl[{extra}]'",
+        )
+
+
+class InternalError(AutoMLError):
+    exit_code = 3
+
+
+class SealedTest(InternalError):
+    pass

@@ -1,0 +1,244 @@
+"""The run folder: the one class that knows its file names. Append-only records; no torch, no ray."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+import yaml
+
+from automl.config import RunRequest
+from automl.errors import RunFolderError
+from automl.types import Contender, Spend, TrialResult, TrialSpec
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Either the old file or the new one is there, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def append_line(path: Path, value: Mapping[str, Any]) -> None:
+    """Add one JSON line durably; a line cut off by a crash is ended first, so that it stays alone."""
+    data = (json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    with open(path, "ab+") as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                data = b"\n" + data
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Every whole JSON line of a file, in order; nothing where it does not exist.
+
+    A line that a crash cut off is passed over: its event is told again by whoever resumes.
+    """
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(value, dict):
+                yield value
+
+
+class RunFolder:
+    """Paths and records of one run. Opening it for writing takes the lock: one driver at a time."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.request_file = self.path / "request.yaml"
+        self.environment_file = self.path / "environment.json"
+        self.contest_file = self.path / "contest.json"
+        self.winners_file = self.path / "winners.json"
+        self.measurements_file = self.path / "measurements.json"
+        self.data = self.path / "data"
+        self.trials_file = self.path / "trials.jsonl"
+        self.baselines_file = self.path / "baselines.jsonl"
+        self.started_file = self.path / "started.jsonl"
+        self.ledger_file = self.path / "ledger.jsonl"
+        self.access_file = self.path / "test_access.jsonl"
+        self.timings_file = self.path / "timings.jsonl"
+        self.leaderboard_json = self.path / "leaderboard.json"
+        self.leaderboard_md = self.path / "leaderboard.md"
+        self.report_html = self.path / "report.html"
+        self.studies = self.path / "studies"
+        self.predictions = self.path / "predictions"
+        self.checkpoints = self.path / "checkpoints"
+        self.cache = self.path / "cache"
+        self.logs = self.path / "logs"
+        self.heartbeats = self.logs / "heartbeats"
+        self.wandb = self.path / "wandb"
+        self.models = self.path / "models"
+
+    @classmethod
+    def existing(cls, path: Path | str) -> RunFolder:
+        """A folder that holds a run. Raises RunFolderError where there is none."""
+        folder = cls(path)
+        if not folder.request_file.exists():
+            found = "does not exist" if not folder.path.exists() else "holds no request.yaml"
+            raise RunFolderError(
+                f"{folder.path} {found}", "a run folder", "Start one with: automl run DATA --out " + str(path)
+            )
+        return folder
+
+    def create(self, request: RunRequest) -> None:
+        """Make the folder and write the request. Raises RunFolderError where another run lies there."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if self.request_file.exists():
+                raise RunFolderError(
+                    f"{self.path} already holds a run",
+                    "a new or empty folder",
+                    f"Go on with it: automl resume {self.path}; or choose another with --out",
+                )
+            raise RunFolderError(
+                f"{self.path} is not empty", "a new or empty folder", "Choose another with --out"
+            )
+        for directory in (
+            self.data, self.studies, self.predictions, self.checkpoints, self.cache, self.heartbeats, self.models
+        ):  # fmt: skip
+            directory.mkdir(parents=True, exist_ok=True)
+        self.write_request(request)
+
+    def write_request(self, request: RunRequest) -> None:
+        write_atomically(self.request_file, request.to_yaml())
+
+    def read_request(self) -> RunRequest:
+        return RunRequest.model_validate(yaml.safe_load(self.request_file.read_text(encoding="utf-8")))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder alone. Raises RunFolderError when another driver has it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise RunFolderError(
+                f"{self.path} is in use by another automl process", "one driver at a time", "Wait for it, or stop it"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # -- records -------------------------------------------------------------------------------------
+
+    def append_trial(self, result: TrialResult) -> None:
+        file = self.baselines_file if result.kind == "baseline" else self.trials_file
+        append_line(file, result.to_json())
+
+    def trials(self) -> list[TrialResult]:
+        """Every ended training of contenders; where a crash wrote one twice, the first counts."""
+        return self._results(self.trials_file)
+
+    def baselines(self) -> list[TrialResult]:
+        return self._results(self.baselines_file)
+
+    def _results(self, file: Path) -> list[TrialResult]:
+        found: dict[str, TrialResult] = {}
+        for line in read_lines(file):
+            found.setdefault(line["id"], TrialResult.from_json(line))
+        return list(found.values())
+
+    def append_started(self, spec: TrialSpec) -> None:
+        append_line(self.started_file, {"at": now(), "spec": spec.to_json()})
+
+    def started(self) -> list[TrialSpec]:
+        """Every training that got a slot, in the order of its first start."""
+        found: dict[str, TrialSpec] = {}
+        for line in read_lines(self.started_file):
+            found.setdefault(line["spec"]["id"], TrialSpec.from_json(line["spec"]))
+        return list(found.values())
+
+    def append_spend(self, spend: Spend) -> None:
+        append_line(self.ledger_file, spend.to_json())
+
+    def ledger(self) -> list[Spend]:
+        return [Spend.from_json(line) for line in read_lines(self.ledger_file)]
+
+    def test_accesses(self) -> list[dict[str, Any]]:
+        return list(read_lines(self.access_file))
+
+    def append_timing(self, phase: str, wall_seconds: float) -> None:
+        """Wall seconds spent in a phase by one driver; a resumed run adds its own."""
+        append_line(self.timings_file, {"at": now(), "phase": phase, "wall_seconds": wall_seconds})
+
+    def timings(self) -> dict[str, float]:
+        total: dict[str, float] = {}
+        for line in read_lines(self.timings_file):
+            total[line["phase"]] = total.get(line["phase"], 0.0) + line["wall_seconds"]
+        return total
+
+    # -- the contest: what was fixed before the search ----------------------------------------------------
+
+    def write_contest(self, contest: Mapping[str, Any]) -> None:
+        write_atomically(self.contest_file, json.dumps(contest, indent=1, ensure_ascii=False))
+
+    def read_contest(self) -> dict[str, Any]:
+        """{"task", "metric", "metrics", "contenders", "budget", "seeds", "horizon_samples", "rungs", ...}."""
+        if not self.contest_file.exists():
+            raise RunFolderError(
+                f"{self.path} has no contest.json", "a run that reached its search", f"automl resume {self.path}"
+            )
+        contest: dict[str, Any] = json.loads(self.contest_file.read_text(encoding="utf-8"))
+        return contest
+
+    def contenders(self) -> list[Contender]:
+        return [Contender.from_json(value) for value in self.read_contest()["contenders"]]
+
+    def write_winners(self, winners: Mapping[str, Any]) -> None:
+        """Fix the winners; from here on the test may be opened, and nothing may be chosen any more."""
+        value = {"at": now(), "winners": winners}
+        write_atomically(self.winners_file, json.dumps(value, indent=1, ensure_ascii=False))
+
+    def read_winners(self) -> dict[str, Any]:
+        """By contender: {"trial", "recipe", "search_validation", "default_recipe", "reason"}; {} before."""
+        winners: dict[str, Any] = self._json(self.winners_file).get("winners", {})
+        return winners
+
+    def measurements(self) -> dict[str, Any]:
+        """By row: {"latency_ms_p50", "latency_ms_p95", "parameters", "size_bytes"}; {} where not measured."""
+        return self._json(self.measurements_file)
+
+    def profile(self) -> dict[str, Any]:
+        return self._json(self.data / "profile.json")
+
+    def cleaning(self) -> dict[str, Any]:
+        return self._json(self.data / "cleaning.json")
+
+    def split(self) -> dict[str, Any]:
+        return self._json(self.data / "split.json")
+
+    def environment(self) -> dict[str, Any]:
+        return self._json(self.environment_file)
+
+    def _json(self, path: Path) -> dict[str, Any]:
+        if not path.exists():
+            return {}
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return value

@@ -1,0 +1,1 @@
+"""What each model family alone knows: one file per family."""

@@ -1,0 +1,1 @@
+"""What each task alone knows: one file per task."""

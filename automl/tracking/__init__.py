@@ -1,0 +1,1 @@
+"""Trackers that follow a run: one file each."""

@@ -1,0 +1,103 @@
+"""What a tracker sees of a run. The live view, W&B and any other tracker implement this one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from automl.types import Budget, Contender, TrialResult, TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What is known when the search starts."""
+
+    name: str
+    run_directory: Path
+    request: Mapping[str, Any]
+    task: str
+    metric: str
+    higher_is_better: bool
+    contenders: tuple[Contender, ...]
+    budget: Budget
+    seeds: tuple[int, ...]
+    counts: Mapping[str, int]
+    split_fingerprint: str
+    time_limit_seconds: float | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Tracker:
+    """Follows a run from the driver. Every method does nothing here; override what is of interest.
+
+    Methods are called from one thread, in the order of events. An exception in a tracker never ends a
+    run: see `Trackers`.
+    """
+
+    def note(self, text: str) -> None:
+        """One line about what is going on, before or during the run."""
+
+    def phase(self, name: str) -> None:
+        """The run entered 'prepare', 'search', 'finals' or 'report'."""
+
+    def start(self, info: RunInfo) -> None:
+        """The search begins."""
+
+    def trial_started(self, spec: TrialSpec) -> None:
+        """A training got a slot (again, after a retry)."""
+
+    def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+        """One evaluation: {"samples_seen", "train_loss", "device_seconds", <metric>: value, ...}."""
+
+    def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
+        """A training ended: completed, pruned, failed or out of memory. Baselines too (kind 'baseline')."""
+
+    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+        """The board is out: leaderboard.json's content, and the paths of report and tables."""
+
+    def close(self, status: str) -> None:
+        """The run ended: 'done', 'interrupted' or 'failed'."""
+
+
+class Trackers(Tracker):
+    """Several trackers as one; one that raises is dropped with a note to the others, the run goes on."""
+
+    def __init__(self, *trackers: Tracker) -> None:
+        self._trackers = list(trackers)
+
+    def _each(self, method: str, *arguments: Any) -> None:
+        broken: list[tuple[Tracker, Exception]] = []
+        for tracker in self._trackers:
+            try:
+                getattr(tracker, method)(*arguments)
+            except Exception as error:
+                broken.append((tracker, error))
+        for tracker, error in broken:
+            self._trackers.remove(tracker)
+            self.note(f"{type(tracker).__name__} stopped tracking: {type(error).__name__}: {error}")
+
+    def note(self, text: str) -> None:
+        self._each("note", text)
+
+    def phase(self, name: str) -> None:
+        self._each("phase", name)
+
+    def start(self, info: RunInfo) -> None:
+        self._each("start", info)
+
+    def trial_started(self, spec: TrialSpec) -> None:
+        self._each("trial_started", spec)
+
+    def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+        self._each("trial_reported", spec, row)
+
+    def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
+        self._each("trial_ended", spec, result)
+
+    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+        self._each("board", leaderboard, files)
+
+    def close(self, status: str) -> None:
+        self._each("close", status)

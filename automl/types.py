@@ -1,0 +1,256 @@
+"""The values that cross rooms. Frozen, keyword-only, plain enough for JSON; units stand in the names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+Severity = Literal["note", "warn", "repair", "refuse"]
+Part = Literal["train", "validation", "test"]
+TrialKind = Literal["trial", "default", "final", "baseline"]
+TrialStatus = Literal["completed", "pruned", "failed", "out_of_memory"]
+SpendKind = Literal["train", "validate", "cache", "retry", "final"]
+Parameters = Mapping[str, Any]
+
+
+class _Plain:
+    """Turns a dataclass into plain JSON values and back."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        known = cls.__dataclass_fields__  # type: ignore[attr-defined]
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding(_Plain):
+    """One thing that the profile saw. `count` may exceed len(rows): rows are cut to the first hundred."""
+
+    kind: str
+    severity: Severity
+    count: int
+    what: str
+    suggestion: str
+    rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema(_Plain):
+    """What the columns mean to a task. `classes` is sorted and empty where the task has none."""
+
+    task: str
+    inputs: tuple[str, ...]
+    target: str
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        lists = {"inputs": tuple(values["inputs"]), "classes": tuple(values["classes"])}
+        return cls(task=values["task"], target=values["target"], **lists)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split(_Plain):
+    """Who saw which rows. Row numbers count from 0 in the file they came from (see split.json)."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+    strategy: str
+    seed: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedData:
+    """Cleaned, split data on disk, ready for every contender.
+
+    directory: the run folder's data/, which holds train.arrow and validation.arrow (columns `row`, the
+    inputs, `label`), test.arrow (the same without `label`) and test_labels.arrow (`row`, `label`), which
+    leaderboard/score.py alone opens.
+    counts: rows per part. class_counts: training rows per class. cleaned: one line per repair.
+    """
+
+    directory: Path
+    schema: Schema
+    split: Split
+    findings: tuple[Finding, ...]
+    counts: Mapping[str, int]
+    class_counts: Mapping[str, int]
+    assumptions: tuple[str, ...] = ()
+    cleaned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(_Plain):
+    """Weights on disk. `name` is what the user typed; `revision` is a hub commit or a hash of the files."""
+
+    name: str
+    path: str
+    revision: str
+    kind: Literal["folder", "package", "hub"]
+    architecture: str
+    model_type: str
+    parameters: int
+    family: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender(_Plain):
+    """One checkpoint with one way to adapt it: a row of the board. `name` is unique in a run."""
+
+    name: str
+    checkpoint: Checkpoint
+    family: str
+    adaptation: str
+
+    @property
+    def slug(self) -> str:
+        """The name as a folder name."""
+        return slug(self.name)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**{**values, "checkpoint": Checkpoint.from_json(values["checkpoint"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget(_Plain):
+    """What every contender gets, identically: either `trials` or `device_seconds`."""
+
+    trials: int | None = None
+    device_seconds: float | None = None
+    search_share: float = 0.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec(_Plain):
+    """All that a worker needs to run one training; plain JSON."""
+
+    id: str
+    kind: TrialKind
+    contender: Contender
+    recipe: dict[str, Any]
+    seed: int
+    horizon_samples: int
+    rungs: tuple[int, ...]
+    split_fingerprint: str
+    data_directory: str
+    run_directory: str
+    task: str
+    metric: str
+    schema: Schema
+    number: int = 0
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        nested = {
+            "contender": Contender.from_json(values["contender"]),
+            "schema": Schema.from_json(values["schema"]),
+            "rungs": tuple(values["rungs"]),
+        }
+        return cls(**{**values, **nested})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost(_Plain):
+    device_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    samples_seen: int = 0
+    peak_memory_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult(_Plain):
+    """One line of trials.jsonl: exists for every training, however it ended (records.md).
+
+    validation: the deciding metric at the last evaluation; None where there was none.
+    curve: one dict an evaluation, {"samples_seen", "train_loss", <metric>: value, ...}.
+    spent: device-seconds by ledger kind; sums to cost.device_seconds.
+    """
+
+    id: str
+    kind: TrialKind
+    contender: str
+    status: TrialStatus
+    recipe: dict[str, Any]
+    seed: int
+    horizon_samples: int
+    curve: tuple[dict[str, Any], ...]
+    validation: float | None
+    cost: Cost
+    error: str | None
+    predictions_file: str | None
+    split_fingerprint: str
+    environment: dict[str, Any]
+    started_at: str
+    ended_at: str
+    number: int = 0
+    spent: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    latency_ms_p50: float | None = None
+    parameters: int | None = None
+    model_dir: str | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        nested = {"cost": Cost.from_json(values["cost"]), "curve": tuple(values["curve"])}
+        known = cls.__dataclass_fields__
+        return cls(**{k: v for k, v in {**values, **nested}.items() if k in known})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spend(_Plain):
+    """One line of ledger.jsonl."""
+
+    contender: str
+    trial: str
+    kind: SpendKind
+    device_seconds: float
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaderboardRow(_Plain):
+    """One row of leaderboard.json (records.md). Fields after `model_dir` are additions."""
+
+    rank: int
+    tie_group: int
+    contender: str
+    kind: Literal["contender", "baseline"]
+    status: Literal["ok", "failed"]
+    error: str | None
+    test_mean: float | None
+    test_low: float | None
+    test_high: float | None
+    test_per_seed: tuple[float, ...]
+    seeds: tuple[int, ...]
+    validation_mean: float | None
+    search_validation: float | None
+    default_test_mean: float | None
+    device_seconds: float
+    device_seconds_allowed: float | None
+    trials: dict[str, int]
+    latency_ms_p50: float | None
+    parameters: int | None
+    recipe: dict[str, Any]
+    model_dir: str | None
+    tuned_minus_default: dict[str, float] | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        lists = {k: tuple(values[k]) for k in ("test_per_seed", "seeds")}
+        known = cls.__dataclass_fields__
+        return cls(**{k: v for k, v in {**values, **lists}.items() if k in known})
+
+
+def slug(name: str) -> str:
+    """A name that is safe as one path component on every system; distinct names stay readable."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
