@@ -1,0 +1,285 @@
+"""What is searched for a family: ranges, what is fixed, and the literature's first trials.
+
+A space is data (search_spaces/*.yaml). It draws a recipe from anything that has `suggest_float`,
+`suggest_int` and `suggest_categorical`, so this file knows no sampler.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol
+
+from automl.errors import SpaceError
+from automl.search.space_file import RECIPE_KEYS, read_space_file
+
+FEWEST_TRIALS_FOR_ALL_TIERS = 12
+"""Below it, tier 1 alone is searched: few trials spread over many dimensions find noise."""
+
+Recipe = dict[str, Any]
+
+
+class Suggests(Protocol):
+    """The part of an Optuna trial that a space draws from."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One searched key of a recipe: a range (low to high) or choices.
+
+    when: {other parameter: values} under which it is drawn; elsewhere its fixed value holds.
+    or_zero: zero is possible too, drawn first as a yes-or-no (a log range cannot hold it).
+    """
+
+    name: str
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    integer: bool = False
+    choices: tuple[Any, ...] = ()
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    tier: int = 1
+    or_zero: bool = False
+    source: str = ""
+
+    @property
+    def zero_name(self) -> str:
+        """The name under which the sampler sees whether an `or_zero` parameter is zero."""
+        return f"{self.name}_is_zero"
+
+    def active(self, recipe: Mapping[str, Any]) -> bool:
+        return all(recipe.get(other) in values for other, values in self.when.items())
+
+    def draw(self, trial: Suggests) -> Any:
+        if self.choices:
+            return trial.suggest_categorical(self.name, self.choices)
+        if self.or_zero and trial.suggest_categorical(self.zero_name, (True, False)):
+            return 0 if self.integer else 0.0
+        assert self.low is not None
+        assert self.high is not None
+        if self.integer:
+            return trial.suggest_int(self.name, int(self.low), int(self.high), log=self.log)
+        return trial.suggest_float(self.name, float(self.low), float(self.high), log=self.log)
+
+    def drawn(self, value: Any) -> Recipe:
+        """What `draw` would have suggested to get this value."""
+        if not self.or_zero:
+            return {self.name: value}
+        return {self.zero_name: True} if value == 0 else {self.zero_name: False, self.name: value}
+
+    def __str__(self) -> str:
+        if self.choices:
+            return "{" + ", ".join(f"{choice:g}" for choice in self.choices) + "}"
+        assert self.low is not None
+        assert self.high is not None
+        text = f"{self.low:g} to {self.high:g}"
+        if self.log:
+            text += f", log ({math.log10(self.high / self.low):.1f} decades)"
+        return f"0, or {text}" if self.or_zero else text
+
+    def to_json(self) -> dict[str, Any]:
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        when = {other: list(values) for other, values in self.when.items()}
+        return {**plain, "choices": list(self.choices), "when": when}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Parameter:
+        when = {other: tuple(allowed) for other, allowed in (values.get("when") or {}).items()}
+        return cls(**{**values, "choices": tuple(values.get("choices") or ()), "when": when})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """One adaptation's search space of one family. `first_trials[0]` is the untuned default."""
+
+    name: str
+    adaptation: str
+    parameters: tuple[Parameter, ...]
+    fixed: Mapping[str, Any]
+    first_trials: tuple[Mapping[str, Any], ...]
+
+    def suggest(self, trial: Suggests) -> Recipe:
+        """A full recipe, drawn by the trial; the order of the parameters is the order of the draws."""
+        recipe = dict(self.fixed)
+        for parameter in self.parameters:
+            if parameter.active(recipe):
+                recipe[parameter.name] = parameter.draw(trial)
+        return _ordered(recipe)
+
+    def to_params(self, recipe: Mapping[str, Any]) -> Recipe:
+        """The parameters that `suggest` would have drawn for a recipe: to enqueue it, to rebuild a study."""
+        drawn: Recipe = {}
+        for parameter in self.parameters:
+            if parameter.active(recipe):
+                drawn |= parameter.drawn(recipe[parameter.name])
+        return drawn
+
+    def complete(self, partial: Mapping[str, Any]) -> Recipe:
+        """A full recipe: the fixed values, the first trial's, and over them what is given.
+
+        Where a condition does not hold, the parameter takes its fixed value, as in `suggest`.
+        Raises SpaceError for a key that no recipe has.
+        """
+        for name in partial:
+            if name not in RECIPE_KEYS:
+                near = difflib.get_close_matches(name, RECIPE_KEYS, n=1)
+                todo = f"Did you mean {near[0]!r}?" if near else "Check its spelling"
+                raise SpaceError(f"a recipe with {name!r}", f"keys among {', '.join(RECIPE_KEYS)}", todo)
+        recipe = {**self.fixed, **self.first_trials[0], **partial}
+        for parameter in self.parameters:
+            if not parameter.active(recipe) and parameter.name not in partial:
+                recipe[parameter.name] = self.fixed[parameter.name]
+        return _ordered(recipe)
+
+    def for_trials(self, trials: int | None) -> SearchSpace:
+        """The space that so many trials can search; None where their number is not known."""
+        if trials is None or trials >= FEWEST_TRIALS_FOR_ALL_TIERS:
+            return self
+        default = self.complete({})
+        searched = tuple(parameter for parameter in self.parameters if parameter.tier == 1)
+        names = {parameter.name for parameter in searched}
+        left_out = {p.name: default[p.name] for p in self.parameters if p.name not in names}
+        first_trials: list[dict[str, Any]] = []
+        for trial in self.first_trials:
+            kept = {name: value for name, value in trial.items() if name in names}
+            if kept not in first_trials and (kept or not first_trials):
+                first_trials.append(kept)
+        fixed = {**self.fixed, **left_out}
+        return replace(self, parameters=searched, fixed=fixed, first_trials=tuple(first_trials))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "adaptation": self.adaptation,
+            "parameters": [parameter.to_json() for parameter in self.parameters],
+            "fixed": dict(self.fixed),
+            "first_trials": [dict(trial) for trial in self.first_trials],
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> SearchSpace:
+        return cls(
+            name=values["name"],
+            adaptation=values["adaptation"],
+            parameters=tuple(Parameter.from_json(parameter) for parameter in values["parameters"]),
+            fixed=dict(values["fixed"]),
+            first_trials=tuple(dict(trial) for trial in values["first_trials"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceListing:
+    """One search-space file that can be used. `hides`: a shipped file of that name which it replaces."""
+
+    name: str
+    path: Path
+    description: str
+    adaptations: tuple[str, ...]
+    hides: Path | None = None
+
+
+def shipped_directory() -> Path:
+    """Where the shipped spaces lie: inside an installed package, beside it in a checkout."""
+    packaged = Path(str(files("automl"))) / "search_spaces"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "search_spaces"
+
+
+def load_space(family_space: str, adaptation: str, directory: Path | None = None) -> SearchSpace:
+    """The space of a family and adaptation; a file in `directory` goes before the shipped one.
+
+    family_space: the file's name without ending, such as 'text_encoder_small'.
+    Raises SpaceError where the file, or its section, is missing or wrong.
+    """
+    places = _places(directory)
+    path = next((file for place in places if (file := place / f"{family_space}.yaml").is_file()), None)
+    if path is None:
+        known = sorted({file.stem for place in places for file in place.glob("*.yaml")})
+        near = difflib.get_close_matches(family_space, known, n=1)
+        raise SpaceError(
+            f"no search space {family_space!r} in {', '.join(map(str, places))}",
+            f"one of {', '.join(known)}",
+            f"Did you mean {near[0]!r}?" if near else f"Write {family_space}.yaml for --search-spaces DIR",
+        )
+    spaces = {space.adaptation: space for space in check_file(path)}
+    if adaptation not in spaces:
+        raise SpaceError(
+            f"{path}:1: there is no section {adaptation!r}",
+            f"one of {', '.join(spaces)}",
+            f"Add the section '{adaptation}:', or choose another with --adapt",
+        )
+    return spaces[adaptation]
+
+
+def check_file(path: Path | str) -> tuple[SearchSpace, ...]:
+    """Every space of a file. Raises SpaceError that lists all of its problems with their lines."""
+    path = Path(path)
+    _, sections = read_space_file(path)
+    return tuple(SearchSpace.from_json({"name": path.stem, **section}) for section in sections.values())
+
+
+def list_spaces(directory: Path | None = None) -> tuple[SpaceListing, ...]:
+    """Every search space that a run would find, by name. Raises SpaceError where a file is wrong."""
+    found: dict[str, SpaceListing] = {}
+    for place in reversed(_places(directory)):
+        for path in sorted(place.glob("*.yaml")):
+            description, sections = read_space_file(path)
+            found[path.stem] = SpaceListing(
+                name=path.stem,
+                path=path,
+                description=description,
+                adaptations=tuple(sections),
+                hides=found[path.stem].path if path.stem in found else None,
+            )
+    return tuple(found[name] for name in sorted(found))
+
+
+def describe(space: SearchSpace) -> str:
+    """A space as plain text for a terminal: what is searched, what is fixed, the first trials."""
+    lines = [f"{space.name} / {space.adaptation}", "", "searched"]
+    width = max((len(parameter.name) for parameter in space.parameters), default=0)
+    ranges = max((len(str(parameter)) for parameter in space.parameters), default=0)
+    default = space.complete({})
+    for parameter in space.parameters:
+        line = (
+            f"  {parameter.name:<{width}}  {parameter!s:<{ranges}}  tier {parameter.tier}"
+            f"  first trial {default[parameter.name]:g}"
+        )
+        for other, values in parameter.when.items():
+            line += f"  only when {other} is {' or '.join(f'{value:g}' for value in values)}"
+        lines.append(line)
+        if parameter.source:
+            lines.append(f"  {'':<{width}}    {parameter.source}")
+    lines += ["", "fixed", "  " + ", ".join(f"{name} {value:g}" for name, value in space.fixed.items())]
+    lines += ["", "first trials (never pruned; the first is the untuned default, others say what differs)"]
+    for position, trial in enumerate(space.first_trials, start=1):
+        lines.append(f"  {position}. " + ", ".join(f"{name} {value:g}" for name, value in trial.items()))
+    tier_two = [parameter.name for parameter in space.parameters if parameter.tier > 1]
+    if tier_two:
+        few = FEWEST_TRIALS_FOR_ALL_TIERS
+        lines += ["", f"With fewer than {few} trials only tier 1 is searched; held as in the first trial:"]
+        lines.append("  " + ", ".join(tier_two))
+    return "\n".join(lines)
+
+
+def _places(directory: Path | None) -> list[Path]:
+    if directory is None:
+        return [shipped_directory()]
+    if not directory.is_dir():
+        raise SpaceError(
+            f"--search-spaces {directory} is no folder", "a folder with YAML files", "Check the path"
+        )
+    return [directory, shipped_directory()]
+
+
+def _ordered(recipe: Mapping[str, Any]) -> Recipe:
+    return {name: recipe[name] for name in RECIPE_KEYS if name in recipe}

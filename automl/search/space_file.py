@@ -1,0 +1,345 @@
+"""Reads a search-space file: every problem found at once, each with its line.
+
+A file has a `description` and one section per adaptation (`full`, `frozen`, ...). A section has `parameters`
+(what is searched), `fixed` (what is not) and `first_trials` (the literature's defaults). Together they say
+every key of a recipe; search_spaces/README.md explains the format to people.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from automl.errors import SpaceError
+
+RECIPE_LIMITS: Mapping[str, tuple[float, float]] = {
+    # key of a recipe: the values that mean anything at all
+    "learning_rate": (1e-9, 10.0),
+    "batch_size": (1, 65_536),
+    "weight_decay": (0.0, 10.0),
+    "dropout": (0.0, 0.95),
+    "head_dropout": (0.0, 0.95),
+    "frozen_share": (0.0, 1.0),
+    "head_only_share": (0.0, 1.0),
+    "release_share": (0.0, 1.0),
+    "bottom_lr_ratio": (1e-6, 1.0),
+    "release_lr_scale": (1e-6, 1.0),
+    "warmup_share": (0.0, 1.0),
+    "label_smoothing": (0.0, 0.95),
+    "gradient_clip": (1e-6, 1e6),
+}
+RECIPE_KEYS = tuple(RECIPE_LIMITS)
+WHOLE_NUMBERS = frozenset({"batch_size"})
+_SECTION_KEYS = ("parameters", "fixed", "first_trials")
+_PARAMETER_KEYS = ("low", "high", "log", "integer", "choices", "when", "tier", "or_zero", "source")
+# YAML 1.1 reads 2e-5 as text (it wants 2.0e-5); people who write search spaces do not.
+_PLAIN_NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+def read_space_file(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The description, and each section as the plain values that SearchSpace.from_json takes.
+
+    Raises SpaceError that lists every problem of the file with its line.
+    """
+    reader = _Reader(path)
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reader.say(
+            mark.line + 1 if mark else 1, f"broken YAML ({error.problem or error.context})", "a YAML mapping"
+        )
+        root = None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text that YAML allows"
+        raise SpaceError(
+            f"{path} could not be read: {reason}", "a search-space file (YAML)", "Check the path"
+        ) from None
+    description, sections = "", {}
+    if not reader.problems:
+        description, sections = reader.file(root)
+    reader.raise_problems()
+    return description, sections
+
+
+class _Reader:
+    """Walks one file's YAML nodes and collects its problems."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[tuple[str, str, str]] = []
+
+    def say(self, where: yaml.Node | int, found: str, expected: str, todo: str = "") -> None:
+        line = where if isinstance(where, int) else where.start_mark.line + 1
+        self.problems.append((f"{self.path}:{line}: {found}", expected, todo))
+
+    def raise_problems(self) -> None:
+        if not self.problems:
+            return
+        if len(self.problems) == 1:
+            found, expected, todo = self.problems[0]
+            raise SpaceError(found, expected, todo or "Mend this line")
+        lines = (str(SpaceError(*problem)) for problem in self.problems)
+        raise SpaceError(
+            f"{self.path} has {len(self.problems)} problems:\n  " + "\n  ".join(lines) + "\n",
+            "",
+            f"Mend them, then check with: automl spaces check {self.path}",
+        )
+
+    # -- plain values ----------------------------------------------------------------------------------
+
+    def mapping(self, node: yaml.Node | None, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """{key: (key node, value node)}; duplicates and non-mappings are problems."""
+        if not isinstance(node, yaml.MappingNode):
+            self.say(node or 1, f"{what} is {_kind(node)}", "a mapping such as 'name: value'")
+            return {}
+        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+            if name in found:
+                self.say(key, f"{name!r} stands twice in {what}", "each name once", "Remove one of them")
+            found[name] = (key, value)
+        return found
+
+    def value(self, node: yaml.Node) -> Any:
+        """A scalar as bool, int, float, text or None; a list as a tuple; a mapping as a dict."""
+        if isinstance(node, yaml.SequenceNode):
+            return tuple(self.value(item) for item in node.value)
+        if isinstance(node, yaml.MappingNode):
+            return {str(key.value): self.value(value) for key, value in node.value}
+        assert isinstance(node, yaml.ScalarNode)
+        text = node.value
+        if node.style is None and _PLAIN_NUMBER.fullmatch(text):
+            digits = text.replace("_", "")
+            return int(digits) if re.fullmatch(r"[-+]?\d+", digits) else float(digits)
+        try:
+            return yaml.SafeLoader("").construct_object(node)  # type: ignore[no-untyped-call]
+        except yaml.YAMLError:
+            self.say(node, f"the tag {node.tag!r}", "plain text, numbers, true or false")
+            return None
+
+    def unknown(self, key: yaml.Node, name: str, known: Iterable[str], what: str) -> None:
+        names = list(known)
+        near = difflib.get_close_matches(name, names, n=1)
+        todo = f"Did you mean {near[0]!r}?" if near else "Remove it, or check its spelling"
+        self.say(key, f"unknown option in the YAML: {what} {name!r}", f"one of {', '.join(names)}", todo)
+
+    # -- the parts of a file -----------------------------------------------------------------------------
+
+    def file(self, root: yaml.Node | None) -> tuple[str, dict[str, dict[str, Any]]]:
+        if root is None:
+            self.say(1, "the file is empty", "a section such as 'full:'", "Copy a shipped search space")
+            return "", {}
+        description, sections = "", {}
+        for name, (key, node) in self.mapping(root, "the file").items():
+            if name == "description":
+                description = " ".join(str(self.value(node)).split())
+            elif isinstance(node, yaml.MappingNode) and re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                sections[name] = self.section(name, key, node)
+            else:
+                self.say(
+                    key,
+                    f"unknown option in the YAML: {name!r} is {_kind(node)}",
+                    "'description', or a section (full, frozen, ...) that holds a mapping",
+                    "Remove it, or check its spelling",
+                )
+        if not sections and not self.problems:
+            self.say(root, "the file has no section", "a section such as 'full:'", "Copy a shipped one")
+        return description, sections
+
+    def section(self, name: str, key: yaml.Node, node: yaml.MappingNode) -> dict[str, Any]:
+        parts = self.mapping(node, f"section {name!r}")
+        for part, (part_key, _) in parts.items():
+            if part not in _SECTION_KEYS:
+                self.unknown(part_key, part, _SECTION_KEYS, f"in section {name!r}")
+        for part in ("parameters", "first_trials"):
+            if part not in parts:
+                self.say(key, f"section {name!r} has no {part!r}", "both", f"Add '{part}:' to it")
+        parameters: dict[str, dict[str, Any]] = {}
+        if "parameters" in parts:
+            for parameter, (where, value) in self.mapping(parts["parameters"][1], "parameters").items():
+                parameters[parameter] = self.parameter(parameter, where, value, parameters)
+        fixed = self.fixed(parts["fixed"][1], parameters) if "fixed" in parts else {}
+        always = {name for name, parameter in parameters.items() if not parameter.get("when")}
+        missing = [name for name in RECIPE_KEYS if name not in fixed and name not in always]
+        if missing:
+            self.say(
+                key,
+                f"section {name!r} says nothing about {', '.join(missing)}",
+                "every key of a recipe under 'parameters' or 'fixed' (a parameter with 'when' under both)",
+                "Add what is missing to 'fixed'",
+            )
+        trials = self.first_trials(parts["first_trials"][1], parameters) if "first_trials" in parts else []
+        known = list(parameters.values())
+        return {"adaptation": name, "parameters": known, "fixed": fixed, "first_trials": trials}
+
+    def fixed(self, node: yaml.Node, parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        fixed = {}
+        for name, (key, value_node) in self.mapping(node, "'fixed'").items():
+            if name not in RECIPE_KEYS:
+                self.unknown(key, name, RECIPE_KEYS, "in 'fixed'")
+            elif name in parameters and not parameters[name].get("when"):
+                self.say(key, f"{name!r} is searched and fixed", "one of the two", "Remove it from one place")
+            elif self.possible(name, value := self.value(value_node), value_node):
+                fixed[name] = value
+        return fixed
+
+    def parameter(
+        self, name: str, key: yaml.Node, node: yaml.Node, above: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """The plain values of one parameter; what is wrong with it is noted, and left out."""
+        if name not in RECIPE_KEYS:
+            self.unknown(key, name, RECIPE_KEYS, "parameter")
+        options = self.mapping(node, f"parameter {name!r}")
+        for option, (where, _) in options.items():
+            if option not in _PARAMETER_KEYS:
+                self.unknown(where, option, _PARAMETER_KEYS, f"in parameter {name!r}")
+        known = {option: node for option, (_, node) in options.items() if option in _PARAMETER_KEYS}
+        values = {option: self.value(value) for option, value in known.items()}
+        plain: dict[str, Any] = {"name": name, **values}
+        self.flags(name, options, values)
+        if "choices" in values:
+            self.choices(name, options, values)
+        elif "low" in values and "high" in values:
+            self.limits(name, options, values)
+        else:
+            self.say(key, f"parameter {name!r} has no range", "'low' and 'high', or 'choices'", "Add them")
+        if "when" in values:
+            self.condition(name, options["when"][1], values["when"], above)
+        return plain
+
+    def flags(
+        self, name: str, options: Mapping[str, tuple[yaml.Node, yaml.Node]], values: Mapping[str, Any]
+    ) -> None:
+        for flag in ("log", "integer", "or_zero"):
+            if not isinstance(values.get(flag, False), bool):
+                self.say(options[flag][1], f"{flag!r} of {name!r} is {values[flag]!r}", "true or false")
+        if values.get("tier", 1) not in (1, 2, 3):
+            self.say(options["tier"][1], f"tier of {name!r} is {values['tier']!r}", "1, 2 or 3")
+
+    def choices(
+        self, name: str, options: Mapping[str, tuple[yaml.Node, yaml.Node]], values: Mapping[str, Any]
+    ) -> None:
+        where = options["choices"][1]
+        others = [other for other in ("low", "high", "log", "integer", "or_zero") if other in values]
+        if others:
+            self.say(where, f"{name!r} has choices and {', '.join(others)}", "a range or choices, not both")
+        choices = values["choices"]
+        if not isinstance(choices, tuple) or not choices or len(set(map(str, choices))) < len(choices):
+            self.say(where, f"choices of {name!r} are {choices!r}", "a list of different values")
+        else:
+            for choice in choices:
+                self.possible(name, choice, where)
+
+    def limits(
+        self, name: str, options: Mapping[str, tuple[yaml.Node, yaml.Node]], values: Mapping[str, Any]
+    ) -> None:
+        low, high, where = values["low"], values["high"], options["low"][1]
+        if not (self.possible(name, low, where) and self.possible(name, high, options["high"][1])):
+            return
+        if low >= high:
+            self.say(where, f"low {low} of {name!r} is not below high {high}", "low < high", "Change one")
+        if values.get("log") is True and low <= 0:
+            self.say(
+                where, f"{name!r} is log with low {low}", "low above 0", "Raise it, or add 'or_zero: true'"
+            )
+        if values.get("or_zero") is True and low <= 0:
+            self.say(where, f"{name!r} has or_zero and low {low}", "low above 0", "Raise it")
+        if values.get("integer") is True and not (isinstance(low, int) and isinstance(high, int)):
+            self.say(where, f"{name!r} is integer in {low} to {high}", "whole numbers")
+        if name in WHOLE_NUMBERS and values.get("integer") is not True:
+            self.say(where, f"{name!r} has no 'integer: true'", "whole numbers", "Add it")
+
+    def condition(
+        self, name: str, node: yaml.Node, when: Any, above: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        if not isinstance(when, dict) or not all(isinstance(values, tuple) for values in when.values()):
+            self.say(node, f"'when' of {name!r} is {when!r}", "a mapping such as {frozen_share: [0.5]}")
+            return
+        for other, values in when.items():
+            choices = above.get(other, {}).get("choices")
+            if other not in above:
+                near = difflib.get_close_matches(other, above, n=1)
+                todo = f"Did you mean {near[0]!r}?" if near else "Move that one up, or remove this"
+                self.say(node, f"'when' of {name!r} names {other!r}", "a parameter above it", todo)
+            elif isinstance(choices, tuple) and not set(values) <= set(choices):
+                found = f"'when' of {name!r} wants {other} in {list(values)}"
+                self.say(node, found, f"some of {list(choices)}")
+            elif choices is None:
+                self.say(node, f"'when' of {name!r} names {other!r}, which has no choices", "one that has")
+
+    def first_trials(
+        self, node: yaml.Node, parameters: Mapping[str, Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        if not isinstance(node, yaml.SequenceNode) or not node.value:
+            self.say(node, f"'first_trials' is {_kind(node)}", "a list with at least one trial")
+            return []
+        trials = []
+        for position, item in enumerate(node.value, start=1):
+            trial = {}
+            for name, (key, value_node) in self.mapping(item, f"first trial {position}").items():
+                if name not in parameters:
+                    self.unknown(key, name, parameters, f"first trial {position} gives")
+                    continue
+                trial[name] = self.value(value_node)
+                if not _inside(trial[name], parameters[name]):
+                    self.say(
+                        value_node,
+                        f"first trial {position} has {name} {trial[name]!r}",
+                        _range_text(parameters[name]),
+                        "Widen the range, or change the trial",
+                    )
+            trials.append(trial)
+        missing = [name for name in parameters if name not in trials[0]]
+        if missing:
+            self.say(
+                node.value[0],
+                f"first trial 1 does not say {', '.join(missing)}",
+                "every parameter: the first trial is the untuned default; later ones say only what differs",
+                "Add them",
+            )
+        return trials
+
+    def possible(self, name: str, value: Any, node: yaml.Node) -> bool:
+        """Whether a recipe can have this value; says so where it cannot."""
+        if name not in RECIPE_LIMITS:
+            return False  # said already
+        low, high = RECIPE_LIMITS[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        whole = name not in WHOLE_NUMBERS or isinstance(value, int)
+        if number and whole and low <= value <= high:
+            return True
+        kind = "a whole number" if name in WHOLE_NUMBERS else "a number"
+        self.say(node, f"{name} is {value!r}", f"{kind} from {low:g} to {high:g}", "Correct it")
+        return False
+
+
+def _inside(value: Any, parameter: Mapping[str, Any]) -> bool:
+    if "choices" in parameter:
+        return isinstance(parameter["choices"], tuple) and value in parameter["choices"]
+    if parameter.get("or_zero") is True and value == 0:
+        return True
+    try:
+        return bool(parameter["low"] <= value <= parameter["high"])
+    except (KeyError, TypeError):
+        return not {"low", "high"} <= set(parameter)  # a parameter without a range was complained of already
+
+
+def _range_text(parameter: Mapping[str, Any]) -> str:
+    if "choices" in parameter:
+        return f"one of {', '.join(map(str, parameter['choices']))}"
+    zero = "0, or " if parameter.get("or_zero") else ""
+    return f"{zero}a value from {parameter.get('low')} to {parameter.get('high')}"
+
+
+def _kind(node: yaml.Node | None) -> str:
+    if isinstance(node, yaml.MappingNode):
+        return "a mapping"
+    if isinstance(node, yaml.SequenceNode):
+        return "a list" if node.value else "an empty list"
+    return "empty" if node is None or not node.value else f"{node.value!r}"
