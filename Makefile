@@ -1,0 +1,30 @@
+# make demo    an environment, then a whole benchmark on the shipped example; report.html at the end
+# make test    the test suite
+# make check   what must hold before a change goes in: format, lint, types, tests
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/installed
+	$(BIN)/automl demo
+
+test: $(VENV)/installed
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+check: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+# Every version is pinned: the same environment today and in a year.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

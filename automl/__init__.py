@@ -1,0 +1,90 @@
+"""Point `automl` at a dataset and get a leaderboard of tuned models that you can trust.
+
+    board = automl.run("reviews.csv", target="label", models=["distilbert-base-uncased"], trials=12)
+    board.to_pandas()
+    board.best.predict(["a great film"])
+
+Nothing heavy is imported until it is used: `import automl` takes no torch, transformers, ray or datasets.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from automl.api import Board, board, resume
+    from automl.config import RunRequest
+    from automl.data.profile import inspect
+    from automl.errors import AutoMLError
+    from automl.tracking.base import Tracker
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AutoMLError",
+    "Board",
+    "RunRequest",
+    "Tracker",
+    "__version__",
+    "board",
+    "inspect",
+    "plan",
+    "resume",
+    "run",
+]
+
+# Where each public name lives; imported on first use, so that `import automl` stays fast.
+_HOMES = {
+    "AutoMLError": "automl.errors",
+    "Board": "automl.api",
+    "RunRequest": "automl.config",
+    "Tracker": "automl.tracking.base",
+    "board": "automl.api",
+    "inspect": "automl.data.profile",
+    "resume": "automl.api",
+}
+
+
+def run(
+    source: str | Path,
+    *,
+    config: str | Path | None = None,
+    trackers: Sequence[Tracker] = (),
+    live: bool = True,
+    **options: Any,
+) -> Board:
+    """The leaderboard of a whole run: `automl run` as a function, with the same options as keywords.
+
+    config: a YAML file of options; keywords win over it.
+    live: show progress on standard error.
+    Raises AutoMLError; its message says what was found, what was expected, and what to do.
+    """
+    from automl import api
+    from automl.config import make_request
+    from automl.progress import LiveView
+
+    request = make_request({"source": str(source), **options}, config)
+    view = (LiveView(),) if live else ()
+    return api.run(request, trackers=(*view, *trackers))
+
+
+def plan(source: str | Path, *, config: str | Path | None = None, **options: Any) -> str:
+    """What `run` would do with the same arguments, as text; nothing is written or trained."""
+    from automl import api
+    from automl.config import make_request
+
+    return api.plan(make_request({"source": str(source), **options}, config))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'automl' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
