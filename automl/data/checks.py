@@ -1,0 +1,193 @@
+"""Whether anything can be learnt from the data, and if not, why and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from automl.config import RunRequest
+from automl.data.clean import Repair
+from automl.data.columns import Column
+from automl.data.guess import MOST_CLASSES, TASKS
+from automl.data.load import raise_all
+from automl.data.profile import Inspection
+from automl.errors import DataError, RequestError
+
+SUPPORTED_TASKS = ("text-classification",)
+FEWEST_ROWS = 10
+FEWEST_CLASS_ROWS = 2
+_RESERVED = ("row", "label")
+
+
+def check_request(request: RunRequest) -> None:
+    """Raises RequestError where the task is not one that can be prepared."""
+    if request.task is not None and request.task not in SUPPORTED_TASKS:
+        raise RequestError(
+            f"task {request.task!r} is not supported yet", f"one of {', '.join(SUPPORTED_TASKS)}", "Change --task"
+        )
+    if request.image is not None:
+        raise RequestError("--image is given", "text: images are not supported yet", "Use --text")
+
+
+def check_roles(seen: Inspection, request: RunRequest) -> str:
+    """The target's name. Raises DataError where target and inputs make no text classification."""
+    roles, source = seen.roles, seen.parts["train"].read_as.source
+    names = ", ".join(column.name for column in seen.columns[:30])
+    if roles.target is None:
+        raise DataError(
+            f"no column of {source} looks like a target: {roles.target_reason}",
+            "a column with a class in every row",
+            f"Name it with --target; columns: {names}",
+        )
+    column = next(column for column in seen.columns if column.name == roles.target)
+    if request.task is None or column.distinct > MOST_CLASSES:
+        _check_task(seen, column, names)
+    if not roles.inputs:
+        raise DataError(
+            f"no column of {source} holds text besides the target {roles.target!r}",
+            "one text column, or two",
+            f"Name it with --text; columns: {names}",
+        )
+    _check_inputs(seen)
+    return roles.target
+
+
+def _check_task(seen: Inspection, target: Column, names: str) -> None:
+    task = seen.roles.task
+    if task in SUPPORTED_TASKS:
+        return
+    supported = f"supported now: {', '.join(f'{name} ({TASKS[name]})' for name in SUPPORTED_TASKS)}"
+    if target.kind == "empty":
+        raise DataError(
+            f"column {target.name!r} is empty in every row",
+            "a class in every row",
+            f"Choose another with --target; columns: {names}",
+        )
+    if task is not None and task.endswith("regression"):
+        raise DataError(
+            f"column {target.name!r} holds numbers ({target.distinct:,} different values, {target.low:g} to "
+            f"{target.high:g}), which makes the task {task}",
+            supported,
+            f"Choose another with --target (columns: {names}), or say --task text-classification "
+            "if these numbers are names of classes",
+        )
+    if task == "tabular-classification":
+        raise DataError(
+            "no column holds text, so the task is tabular-classification",
+            supported,
+            f"Name a text column with --text; columns: {names}",
+        )
+    looks = "an id" if target.kind == "id" else "free text" if target.kind == "text" else f"a {target.kind}"
+    raise DataError(
+        f"column {target.name!r} has {target.distinct:,} different values in {seen.rows:,} rows and looks like {looks}",
+        f"a target with at most {MOST_CLASSES:,} classes that come back; {supported}",
+        f"Choose another with --target; columns: {names}",
+    )
+
+
+def _check_inputs(seen: Inspection) -> None:
+    for name in seen.roles.inputs:
+        column = next(column for column in seen.columns if column.name == name)
+        if column.kind == "list":
+            raise DataError(
+                f"column {name!r} holds lists", "text in every row", "Join the lists to text, or choose another --text"
+            )
+        if column.kind == "empty":
+            raise DataError(
+                f"column {name!r} is empty in every row", "text in every row", "Choose another column with --text"
+            )
+        if name in _RESERVED:
+            raise DataError(
+                f"the text column is named {name!r}, which a run uses for itself",
+                "any other name",
+                "Rename the column in the file",
+            )
+
+
+def check_parts(seen: Inspection, request: RunRequest, target: str) -> tuple[list[str], list[str]]:
+    """The parts that can be used, and notes on those that cannot.
+
+    A split of the source without labels is left aside; a file that the user gave must have them. Raises DataError.
+    """
+    usable, notes, problems = [], [], []
+    for name, part in seen.keyed.items():
+        if part.labels is not None and not part.unlabelled.all():
+            usable.append(name)
+            continue
+        given = {"train": request.source, "validation": request.validation, "test": request.test}[name]
+        if given is None:
+            notes.append(f"the source's own {name} split has no labels and is left aside")
+            continue
+        lacks = "no column" if part.labels is None else "no value in the column"
+        columns = ", ".join(part.rows.table.column_names[:30])
+        problems.append(
+            DataError(
+                f"{part.rows.read_as.source} has {lacks} {target!r}",
+                f"{name} rows with labels; its columns: {columns}",
+                f"Give a file with labels with --{name}, or leave the option out",
+            )
+        )
+    raise_all(problems)
+    return usable, notes
+
+
+def check_classes(
+    seen: Inspection, target: str, labels: Mapping[str, pa.ChunkedArray], repairs: Sequence[Repair]
+) -> None:
+    """Raises DataError where too few rows or classes are left to learn from, or a part has a class of its own."""
+    before, after = seen.class_counts or _counts(seen), _count(labels["train"])
+    names = ", ".join(column.name for column in seen.columns[:30])
+    removed = "; ".join(repair.sentence() for repair in repairs) or "none were removed"
+    if len(before) < 2:
+        only, rows = next(iter(before.items()))
+        raise DataError(
+            f"column {target!r} has one class ({only!r}, {rows:,} rows)",
+            "classification needs two or more",
+            f"Choose another with --target; columns: {names}",
+        )
+    if sum(after.values()) < FEWEST_ROWS:
+        raise DataError(
+            f"{sum(after.values())} of {seen.rows:,} rows are left after cleaning ({removed})",
+            f"at least {FEWEST_ROWS} different rows",
+            "Add data",
+        )
+    rare = {name: after.get(name, 0) for name in before if after.get(name, 0) < FEWEST_CLASS_ROWS}
+    if rare:
+        listed = ", ".join(
+            f"{name!r} ({rows} of {before[name]} rows left after cleaning)"
+            if before[name] != rows
+            else f"{name!r} ({rows} row)"
+            for name, rows in list(rare.items())[:10]
+        ) + (f" and {len(rare) - 10} more" if len(rare) > 10 else "")
+        raise DataError(
+            f"{len(rare)} of {len(before)} classes of {target!r} have fewer than {FEWEST_CLASS_ROWS} rows: {listed}",
+            f"at least {FEWEST_CLASS_ROWS} different rows in every class, better 20",
+            "Add rows, merge the class with another, or remove it from the file",
+        )
+    problems = []
+    for part in ("validation", "test"):
+        unseen = sorted(set(_count(labels[part])) - set(after)) if part in labels else []
+        if unseen:
+            listed = ", ".join(map(repr, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
+            problems.append(
+                DataError(
+                    f"{seen.parts[part].read_as.source} has {len(unseen)} classes that training never saw: {listed}",
+                    f"the classes of the training rows: {', '.join(map(repr, sorted(after)[:20]))}",
+                    f"Mend the labels of the {part} rows, or add training rows of these classes",
+                )
+            )
+    raise_all(problems)
+
+
+def _counts(seen: Inspection) -> dict[str, int]:
+    labels = seen.keyed["train"].labels
+    assert labels is not None
+    return _count(labels.drop_null())
+
+
+def _count(labels: pa.ChunkedArray) -> dict[str, int]:
+    counted = pc.value_counts(labels).to_pylist()
+    pairs = [(pair["values"], pair["counts"]) for pair in counted]
+    return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))

@@ -1,0 +1,75 @@
+"""Repairs, each on record: the pool that training rows come from is cleaned, a given test or validation never is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from automl.data.leakage import Codes, Keyed, Mask, conflicting, overlapping, repeated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """Rows that were taken out. rows: all of their numbers in their source, from 0."""
+
+    kind: str
+    part: str
+    what: str
+    rows: Codes
+
+    @property
+    def count(self) -> int:
+        return len(self.rows)
+
+    def sentence(self) -> str:
+        return f"{self.part}: {self.count:,} {self.what}"
+
+    def to_json(self) -> dict[str, Any]:
+        rows = [int(number) for number in self.rows]
+        return {"kind": self.kind, "what": self.what, "count": self.count, "rows": rows, "part": self.part}
+
+
+def clean(parts: Mapping[str, Keyed]) -> tuple[dict[str, Mask], list[Repair]]:
+    """Which rows of each part stay, and one repair for each reason to leave rows out.
+
+    Training rows go where their text is blank, their label missing, their text labelled in two ways, their text and
+    label a repetition, or their text one of a given validation or test. Other parts lose only rows without a label,
+    which nothing can be scored on.
+    """
+    keep: dict[str, Mask] = {}
+    repairs: list[Repair] = []
+    for name in ("test", "validation"):
+        if name in parts:
+            part = parts[name]
+            keep[name] = ~part.unlabelled
+            repairs += _repair(part, "missing_values", "rows without a label left out", part.unlabelled)
+    train = parts["train"]
+    stay = np.ones(len(train.keys), np.bool_)
+
+    def remove(kind: str, what: str, rows: Mask) -> None:
+        nonlocal stay
+        repairs.extend(_repair(train, kind, what, rows & stay))
+        stay = stay & ~rows
+
+    remove("missing_values", "rows without text removed", train.blank)
+    remove("missing_values", "rows without a label removed", train.unlabelled)
+    for name in ("test", "validation"):
+        if name in parts:
+            other = parts[name]
+            shared = overlapping(train.keys, stay, other.keys[~other.blank])
+            remove("split_overlap", f"rows whose text stands in the {name} rows removed", shared)
+    torn = conflicting(train.keys, train.label_codes, stay)
+    remove("conflicting_labels", "rows whose text stands with more than one label removed", torn)
+    twice = repeated(train.keys, stay)
+    remove("exact_duplicates", "repetitions of another row removed, case and white space aside", twice)
+    keep["train"] = stay
+    return keep, repairs
+
+
+def _repair(part: Keyed, kind: str, what: str, rows: Mask) -> list[Repair]:
+    return [Repair(kind=kind, part=part.name, what=what, rows=part.numbers[rows])] if rows.any() else []
+
+

@@ -1,0 +1,219 @@
+"""What one column holds: its values as text, folded text, labels, and the kind of the column."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# white space of all scripts: RE2's \s knows ASCII alone
+_SPACE = r"[\s\pZ\x0b\x1c-\x1f\x85]+"
+_WHOLE = r"^([-+]?\d+)\.0+$"
+_NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+_DATE = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:\d{2}.*)?$|^\d{1,2}[-/.](\d{1,2}|\w{3})[-/.]\d{2,4}( .*)?$"
+_NO_NUMBER = pa.array(["", "na", "n/a", "nan", "null", "none", "inf", "-inf", "?"])
+_ID_NAME = re.compile(r"(^|[^a-z])(id|ids|uuid|guid|key|index|idx|row|number|nr|no)$", re.IGNORECASE)
+_SAMPLE_ROWS = 20_000
+Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """What a column looks like. distinct and missing are exact; words and characters are means over a sample.
+
+    kind: text, category, number, boolean, date, id, list, constant or empty.
+    """
+
+    name: str
+    kind: str
+    missing: int
+    distinct: int
+    words: float
+    characters: float
+    examples: tuple[str, ...]
+    whole: bool = False
+    low: float | None = None
+    high: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        values = {**self.__dict__, "examples": list(self.examples)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Every value as text, null where it is missing: whole floats without their point, lists joined by blanks."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return as_text(column.cast(kind.value_type))
+    if pa.types.is_string(kind):
+        return column
+    if pa.types.is_floating(kind):
+        finite = pc.if_else(pc.is_finite(column), column, None)
+        return pc.replace_substring_regex(finite.cast(pa.string()), _WHOLE, r"\1")
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        if pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type):
+            return pc.binary_join(column, " ").cast(pa.string())
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        values = (None if v is None else json.dumps(v, default=str) for v in column.to_pylist())
+        return pa.chunked_array([pa.array(values, pa.string())])
+    return column.cast(pa.string())
+
+
+def fold_space(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text with every run of white space as one blank, and none at its ends."""
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(text, _SPACE, " "))
+
+
+def fold(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text in lower case with white space folded: what two rows must share to count as the same."""
+    return fold_space(pc.utf8_lower(text))
+
+
+def as_labels(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Labels in one spelling: white space folded, whole numbers without a point, null where blank or NaN."""
+    labels = fold_space(as_text(column))
+    labels = pc.if_else(pc.is_in(labels, pa.array(["", "nan", "NaN", "<NA>", "NaT"])), None, labels)
+    present = labels.drop_null()
+    if len(present) and pc.all(pc.match_substring_regex(present, r"^[-+]?\d+(\.0+)?$")).as_py():
+        return pc.replace_substring_regex(labels, _WHOLE, r"\1")
+    if len(present) and pc.all(pc.is_in(pc.utf8_lower(present), pa.array(["true", "false"]))).as_py():
+        return pc.utf8_lower(labels)  # a CSV says True where Parquet says true
+    return labels
+
+
+def to_mask(values: pa.ChunkedArray) -> Mask:
+    return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def blank(text: pa.ChunkedArray) -> Mask:
+    """Where there is nothing but white space."""
+    return to_mask(pc.fill_null(pc.equal(fold_space(text), ""), True))
+
+
+def codes_of(text: pa.ChunkedArray) -> Codes:
+    """Numbers that are equal where the texts are equal; nulls share one."""
+    filled = pc.fill_null(text, "\x00").cast(pa.large_string())
+    encoded = filled.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def row_keys(table: pa.Table, columns: tuple[str, ...]) -> pa.ChunkedArray:
+    """One folded text a row, made of the columns' texts in their order."""
+    texts = [pc.fill_null(fold(as_text(table[name])), "").cast(pa.large_string()) for name in columns]
+    if len(texts) == 1:
+        return texts[0]
+    return pc.binary_join_element_wise(*texts, pa.scalar("\x1f", pa.large_string()))
+
+
+def blank_rows(table: pa.Table, columns: tuple[str, ...]) -> Mask:
+    """Where all the columns are blank."""
+    found = np.ones(table.num_rows, np.bool_)
+    for name in columns:
+        found &= blank(as_text(table[name]))
+    return found
+
+
+def describe(name: str, column: pa.ChunkedArray) -> Column:
+    """A column's kind and its simplest statistics."""
+    text = as_text(column)
+    missing = blank(text)
+    present = text.filter(pa.array(~missing))
+    sample = present.take(np.linspace(0, len(present) - 1, min(len(present), _SAMPLE_ROWS)).astype(np.int64))
+    distinct = pc.count_distinct(present).as_py()
+    numbers = _numbers(present)
+    words = pc.mean(pc.count_substring_regex(sample, r"\S+")).as_py() if len(sample) else 0.0
+    characters = pc.mean(pc.utf8_length(sample)).as_py() if len(sample) else 0.0
+    finite = numbers[np.isfinite(numbers)] if numbers is not None else None
+    ranged = finite is not None and len(finite) > 0
+    whole = finite is not None and ranged and bool((finite == np.round(finite)).all())
+    nested = pa.types.is_nested(column.type)
+    kind = "list" if nested else _kind(name, sample, len(present), distinct, words, characters, finite, whole)
+    if kind == "number" and pa.types.is_boolean(column.type):
+        kind = "boolean"
+    return Column(
+        name=name,
+        kind=kind,
+        missing=int(missing.sum()),
+        distinct=distinct,
+        words=round(words, 1),
+        characters=round(characters, 1),
+        examples=tuple(str(v)[:80] for v in sample[:3].to_pylist()),
+        whole=whole,
+        low=float(finite.min()) if finite is not None and ranged else None,
+        high=float(finite.max()) if finite is not None and ranged else None,
+    )
+
+
+def _numbers(present: pa.ChunkedArray) -> npt.NDArray[np.float64] | None:
+    """The values as numbers, NaN for the usual words for a missing one; None where one is something else."""
+    if not len(present):
+        return None
+    head = present[:1000]
+    odd = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(head)), _NO_NUMBER)
+    if not pc.all(pc.or_(pc.match_substring_regex(head, _NUMBER), odd)).as_py():
+        return None
+    trimmed = pc.utf8_trim_whitespace(present)
+    matches = pc.match_substring_regex(trimmed, _NUMBER)
+    if not pc.all(pc.or_(matches, pc.is_in(pc.utf8_lower(trimmed), _NO_NUMBER))).as_py():
+        return None
+    if not pc.any(matches).as_py():
+        return None
+    plain = pc.if_else(matches, pc.replace_substring_regex(trimmed, r"^\+", ""), None)
+    values = plain.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.asarray(values, dtype=np.float64)
+
+
+def numeric_values(column: pa.ChunkedArray) -> npt.NDArray[np.float64] | None:
+    """A whole column as numbers, NaN where missing; None where it is not numeric."""
+    text = as_text(column)
+    missing = blank(text)
+    numbers = _numbers(text.filter(pa.array(~missing)))
+    if numbers is None:
+        return None
+    values = np.full(len(text), np.nan)
+    values[~missing] = numbers
+    return values
+
+
+def _kind(
+    name: str,
+    sample: pa.ChunkedArray,
+    rows: int,
+    distinct: int,
+    words: float,
+    characters: float,
+    numbers: npt.NDArray[np.float64] | None,
+    whole: bool,
+) -> str:
+    if rows == 0:
+        return "empty"
+    if distinct == 1 and rows > 1:
+        return "constant"
+    if numbers is not None:
+        counts_up = rows > 2 and len(numbers) == rows and bool((np.diff(numbers) > 0).all())
+        unique = distinct == rows and rows >= 10 and whole
+        return "id" if unique and (counts_up or _ID_NAME.search(name)) else "number"
+    if pc.all(pc.is_in(pc.utf8_lower(sample), pa.array(["true", "false"]))).as_py():
+        return "boolean"
+    if pc.all(pc.match_substring_regex(sample, _DATE)).as_py():
+        return "date"
+    single = words < 1.05
+    # an id is one token, nearly always new, and holds digits; single words of a text corpus do not
+    if single and rows >= 10 and distinct >= 0.95 * rows and (_ID_NAME.search(name) or _mostly_digits(sample)):
+        return "id"
+    if distinct <= 2 or (distinct <= max(20, rows // 20) and words < 8):
+        return "category"
+    return "text" if not single or characters >= 20 or distinct > rows / 2 else "category"
+
+
+def _mostly_digits(sample: pa.ChunkedArray) -> bool:
+    return bool(pc.mean(pc.match_substring_regex(sample, r"\d").cast(pa.float64())).as_py() > 0.9)

@@ -1,0 +1,302 @@
+"""CSV, TSV and their relatives as a table of strings, without losing a row."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from automl.errors import DataError
+
+_SAMPLE_BYTES = 1 << 18
+_SCAN_BYTES = 1 << 26
+_BLOCK_BYTES = (1 << 24, 1 << 28)
+_CANDIDATES = (",", "\t", ";", "|")
+_NO_DELIMITER = "\x1f"
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
+DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """How a delimited file is to be read.
+
+    quote: None where quotation marks are plain characters. multiline: a quoted value holds a line break.
+    broken: quotation marks fit no rule, so that lines are judged one by one.
+    """
+
+    delimiter: str
+    quote: str | None = '"'
+    escape: str | None = None
+    multiline: bool = False
+    broken: bool = False
+    header: bool = True
+
+    @property
+    def delimiter_name(self) -> str:
+        return DELIMITER_NAMES.get(self.delimiter, "no")
+
+
+def read_delimited(data: pa.Buffer, path: Path) -> tuple[pa.Table, Dialect, tuple[int, ...]]:
+    """The rows as a table of strings, how they were read, and the numbers of the rows that could not be read.
+
+    data: UTF-8. Raises DataError where there are no rows, or where too many have the wrong number of fields.
+    """
+    data = _with_newlines(data)
+    sample = _sample(data)
+    if not sample.strip():
+        raise DataError(f"{path} holds only blank lines", "a header and rows", "Check the file")
+    dialect = find_dialect(data, sample, path.suffix.lower())
+    first = next(iter(_records(sample, dialect)), [])
+    dialect = replace(dialect, header=has_header(sample, dialect))
+    names = column_names(first if dialect.header else [""] * len(first))
+    if dialect.broken:
+        table, skipped = _read_line_by_line(data, dialect, names)
+    else:
+        table, skipped = _read_blocks(data, dialect, names, path)
+    total = table.num_rows + len(skipped)
+    if len(skipped) > max(3, total // 10):
+        raise DataError(
+            f"{len(skipped):,} of {total:,} rows of {path} do not have {len(names)} fields, "
+            f"first at row {skipped[0]}",
+            f"{len(names)} {dialect.delimiter_name}-separated fields in every row ({', '.join(names[:8])})",
+            "Put values that hold the separator in quotation marks",
+        )
+    return table, dialect, tuple(skipped)
+
+
+def find_dialect(data: pa.Buffer, sample: str, ending: str) -> Dialect:
+    """Separator from the first lines; quoting from the whole file."""
+    preferred = "\t" if ending in (".tsv", ".tab") else ","
+    ranked = []
+    for delimiter in _CANDIDATES:
+        dialect = _quoting(pa.py_buffer(sample.encode()), delimiter)
+        counts = [len(record) for record in _records(sample, dialect) if record]
+        width, agreeing = Counter(counts).most_common(1)[0] if counts else (0, 0)
+        if width >= 2 and counts[0] == width and agreeing >= 0.8 * len(counts):
+            ranked.append((round(agreeing / len(counts), 2), delimiter == preferred, width, delimiter))
+    if ranked:
+        return _quoting(data, max(ranked)[3])
+    # no separator fits: a ragged file, or one column
+    return _quoting(data, preferred if preferred in sample.split("\n", 1)[0] else _NO_DELIMITER)
+
+
+def _quoting(data: pa.Buffer, delimiter: str) -> Dialect:
+    """Whether quotation marks quote: only where all of them stand where the rule wants them.
+
+    A stray mark makes a reader swallow lines. So marks are read as plain characters where the rule is broken, or
+    where it would join lines that have the right number of fields each.
+    """
+    plain = Dialect(delimiter=delimiter, quote=None)
+    values = np.frombuffer(data, np.uint8)
+    marks = _positions(values, ord('"'))
+    if not len(marks):
+        return plain
+    breaks = _positions(values, ord("\n"))
+    for escape in (None, "\\"):
+        quoting = marks
+        if escape is not None:
+            quoting = marks[values[np.maximum(marks - 1, 0)] != ord(escape)]
+        if _well_formed(values, quoting, delimiter):
+            joins = np.searchsorted(breaks, quoting[1::2]) > np.searchsorted(breaks, quoting[0::2])
+            if joins.any() and delimiter != _NO_DELIMITER and _lines_agree(values, breaks, delimiter):
+                return plain
+            return Dialect(delimiter=delimiter, escape=escape, multiline=bool(joins.any()))
+    if delimiter == _NO_DELIMITER or _lines_agree(values, breaks, delimiter):
+        return plain
+    return Dialect(delimiter=delimiter, broken=True)
+
+
+def _positions(values: npt.NDArray[np.uint8], byte: int) -> Positions:
+    """Where a byte occurs; in pieces, for the comparison takes one byte a byte."""
+    pieces = [
+        np.flatnonzero(values[start : start + _SCAN_BYTES] == byte) + start
+        for start in range(0, len(values), _SCAN_BYTES)
+    ]
+    return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+
+
+def _well_formed(values: npt.NDArray[np.uint8], marks: Positions, delimiter: str) -> bool:
+    """Every opening mark begins a field and every closing one ends it (RFC 4180; a doubled mark does both)."""
+    if len(marks) % 2:
+        return False
+    before = np.where(marks[0::2] > 0, values[np.maximum(marks[0::2] - 1, 0)], ord("\n"))
+    last = len(values) - 1
+    after = np.where(marks[1::2] < last, values[np.minimum(marks[1::2] + 1, last)], ord("\n"))
+    edges = np.frombuffer(f'{delimiter}\r\n"'.encode(), np.uint8)
+    return bool(np.isin(before, edges).all() and np.isin(after, edges).all())
+
+
+def _lines_agree(values: npt.NDArray[np.uint8], breaks: Positions, delimiter: str) -> bool:
+    """Whether every line that is not blank has the same number of fields, two or more, without any quoting."""
+    ends = np.append(breaks, len(values))
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    cuts = np.searchsorted(_positions(values, ord(delimiter)), ends)
+    counts = np.diff(cuts, prepend=0)
+    lengths = ends - starts
+    blank = (lengths <= 0) | ((lengths == 1) & (values[np.minimum(starts, len(values) - 1)] == 13))
+    counts = counts[~blank]
+    return bool(len(counts) and counts[0] >= 1 and (counts == counts[0]).all())
+
+
+def _with_newlines(data: pa.Buffer) -> pa.Buffer:
+    """The same text with line feeds, where an old Mac file ends its lines with carriage returns alone."""
+    head = data[:_SAMPLE_BYTES].to_pybytes()
+    if b"\r" not in head or b"\n" in head:
+        return data
+    return pa.py_buffer(data.to_pybytes().replace(b"\r", b"\n"))
+
+
+def _sample(data: pa.Buffer) -> str:
+    """The first lines, whole ones where there is more than one."""
+    head = data[:_SAMPLE_BYTES].to_pybytes()
+    if len(data) > _SAMPLE_BYTES and b"\n" in head:
+        head = head[: head.rindex(b"\n") + 1]
+    return head.decode("utf-8", "ignore").replace("\r\n", "\n")
+
+
+def _records(sample: str, dialect: Dialect) -> list[list[str]]:
+    """The sample's records, those of a quoted line break whole; up to the first that cannot be read."""
+    records: list[list[str]] = []
+    lines = sample.splitlines(keepends=True) if dialect.quote else sample.split("\n")
+    reader = csv.reader(
+        lines,
+        delimiter=dialect.delimiter,
+        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        escapechar=dialect.escape,
+        doublequote=dialect.escape is None,
+    )
+    try:
+        records.extend(record for record in reader if record)
+    except csv.Error:
+        pass
+    return records
+
+
+def has_header(sample: str, dialect: Dialect) -> bool:
+    """Whether the first record names columns: its cells are no numbers, no sentences, and no values of their column."""
+    records = _records(sample, dialect)[:2000]
+    first, rest = records[0], records[1:]
+    if any(_NUMBER.match(cell.strip()) for cell in first):
+        return False
+    for place, cell in enumerate(first):
+        if len(cell) > 80 or (len(cell.split()) >= 6 and cell.strip()[-1:] in ".?!"):
+            return False
+        column = Counter(record[place] for record in rest if len(record) > place)
+        # a value that comes back among few values, such as "ham" over a column of ham and spam
+        if cell.strip() and column[cell] >= 2 and len(column) <= max(2, len(rest) // 5):
+            return False
+    return True
+
+
+def column_names(cells: list[str]) -> list[str]:
+    """Names without surrounding blanks; `column_1` where there is none; a repeated one gets a number."""
+    names: list[str] = []
+    for number, cell in enumerate(cells, 1):
+        name = cell.strip() or f"column_{number}"
+        copies = 2
+        base = name
+        while name in names:
+            name = f"{base}_{copies}"
+            copies += 1
+        names.append(name)
+    return names
+
+
+def _read_blocks(
+    data: pa.Buffer, dialect: Dialect, names: list[str], path: Path
+) -> tuple[pa.Table, list[int]]:
+    for attempt, block in enumerate(_BLOCK_BYTES):
+        try:
+            return _parse(data, dialect, names, block)
+        except pa.ArrowInvalid as error:
+            if "straddl" in str(error) and attempt == 0:
+                continue
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(
+                f"{path} could not be read as {dialect.delimiter_name}-separated text: {reason}",
+                "one row a line, each under 256 MiB",
+                "Check the file",
+            ) from None
+    raise AssertionError("unreachable")
+
+
+def _parse(data: pa.Buffer, dialect: Dialect, names: list[str], block: int) -> tuple[pa.Table, list[int]]:
+    numbers: list[int] = []
+
+    def skip(row: pacsv.InvalidRow) -> str:
+        numbers.append(-1 if row.number is None else row.number - 1 - dialect.header)
+        return "skip"
+
+    def read(threads: bool) -> pa.Table:
+        numbers.clear()
+        return pacsv.read_csv(
+            pa.BufferReader(data),
+            read_options=pacsv.ReadOptions(
+                column_names=names,
+                skip_rows_after_names=int(dialect.header),
+                block_size=block,
+                use_threads=threads,
+            ),
+            parse_options=pacsv.ParseOptions(
+                delimiter=dialect.delimiter,
+                quote_char=dialect.quote or False,
+                double_quote=dialect.escape is None,
+                escape_char=dialect.escape or False,
+                newlines_in_values=dialect.multiline,
+                ignore_empty_lines=dialect.delimiter != _NO_DELIMITER,
+                invalid_row_handler=skip,
+            ),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+
+    table = read(threads=True)
+    if numbers:  # their numbers are known to a reader with one thread only
+        table = read(threads=False)
+    return table, sorted(numbers)
+
+
+def _read_line_by_line(
+    data: pa.Buffer, dialect: Dialect, names: list[str]
+) -> tuple[pa.Table, list[int]]:
+    """Rows of a file whose quotation marks are broken.
+
+    A record over several lines is taken apart again where each of its lines has the right number of fields: it was
+    a stray mark that joined them.
+    """
+    lines = data.to_pybytes().decode("utf-8").replace("\r\n", "\n").split("\n")
+    limit = csv.field_size_limit(2**31 - 1)
+    rows: list[list[str]] = []
+    skipped: list[int] = []
+    number = -int(dialect.header)
+    try:
+        reader = csv.reader((line + "\n" for line in lines), delimiter=dialect.delimiter)
+        begin = 0
+        for record in reader:
+            piece, begin = lines[begin : reader.line_num], reader.line_num
+            if not any(piece):
+                continue
+            apart = [line.split(dialect.delimiter) for line in piece if line]
+            joined = len(piece) > 1 and all(len(cells) == len(names) for cells in apart)
+            for cells in apart if joined else [record]:
+                if number >= 0 and len(cells) == len(names):
+                    rows.append([cell.rstrip("\r\n") for cell in cells])
+                elif number >= 0:
+                    skipped.append(number)
+                number += 1
+    finally:
+        csv.field_size_limit(limit)
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    arrays = [pa.array(list(chain(column)), pa.string()) for column in columns]
+    return pa.Table.from_arrays(arrays, names=names), skipped

@@ -1,0 +1,171 @@
+"""The bytes of a text file as UTF-8, whatever they were, and the name of what they were."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from automl.errors import DataError
+
+_SAMPLE_BYTES = 1 << 16
+_DECODE_BYTES = 1 << 24
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the one of UTF-16-LE
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_MAGIC = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3": "an SQLite database",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+}
+_NAMES = {"utf-8": "UTF-8", "cp1252": "Windows-1252", "mac_roman": "Mac Roman", "ascii": "ASCII"}
+_QUOTES = "’‘“”–—…•"
+
+
+def encoding_name(codec: str) -> str:
+    """The name that people know an encoding by."""
+    return _NAMES.get(codec, codec.upper().replace("_", "-"))
+
+
+def read_text(path: Path) -> tuple[pa.Buffer, str, bool]:
+    """A text file's bytes in UTF-8 without a byte-order mark, the codec it was in, and whether it had a mark.
+
+    A UTF-8 file is memory-mapped, not copied. Raises DataError for an empty file and for bytes that are no text.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise DataError(f"{path} is empty (0 bytes)", "a table with a header and rows", "Check the file")
+    with pa.memory_map(str(path)) as file:
+        data = file.read_buffer()
+    head = data[:_SAMPLE_BYTES].to_pybytes()
+    for bom, codec in _BOMS:
+        if head.startswith(bom):
+            rest = data[len(bom) :]
+            return (rest if codec == "utf-8" else _decoded(rest, codec, path)), codec, True
+    _refuse_binary(head, path)
+    wide = _wide_codec(head)
+    if wide is not None:
+        return _decoded(data, wide, path), wide, False
+    if _is_utf8(data):
+        return data, "utf-8", False
+    codec = _guess_legacy(data)
+    return _decoded(data, codec, path), codec, False
+
+
+def _decoded(data: pa.Buffer, codec: str, path: Path) -> pa.Buffer:
+    try:
+        return pa.py_buffer(data.to_pybytes().decode(codec).encode("utf-8"))
+    except UnicodeError as error:
+        raise DataError(
+            f"{path} breaks off or is damaged: {error.reason if isinstance(error, UnicodeDecodeError) else error}",
+            f"text in {encoding_name(codec)}, as its first bytes say",
+            "Save it again as UTF-8",
+        ) from None
+
+
+def _refuse_binary(head: bytes, path: Path) -> None:
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic):
+            raise DataError(
+                f"{path} is {name}, not text",
+                "a CSV, TSV or JSONL file of text, or a Parquet file that ends in .parquet",
+                "Give the file its true ending, or export the table as CSV",
+            )
+    values = np.frombuffer(head, np.uint8)
+    odd = ((values < 32) & ~np.isin(values, (9, 10, 11, 12, 13))) | (values == 127)
+    if _wide_codec(head) is None and odd.mean() > 0.02:
+        raise DataError(
+            f"{path} is a binary file: {odd.mean():.0%} of its first bytes are control characters",
+            "a CSV, TSV or JSONL file of text",
+            "Export the table as CSV in UTF-8",
+        )
+
+
+def _wide_codec(head: bytes) -> str | None:
+    """UTF-16 without a mark: in Latin text every second byte is zero."""
+    values = np.frombuffer(head[: len(head) // 2 * 2], np.uint8)
+    if not len(values):
+        return None
+    even, odd = (values[0::2] == 0).mean(), (values[1::2] == 0).mean()
+    if odd > 0.4 and even < 0.05:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.4 and odd < 0.05 else None
+
+
+def _is_utf8(data: pa.Buffer) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")("strict")
+    view = memoryview(data)
+    try:
+        for start in range(0, len(view), _DECODE_BYTES):
+            decoder.decode(bytes(view[start : start + _DECODE_BYTES]))
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _guess_legacy(data: pa.Buffer) -> str:
+    """The one-byte or East Asian encoding in which the letters make words.
+
+    Windows-1252 and Mac Roman read each other's bytes without an error, so both are judged by where their
+    letters and quotation marks stand; other scripts are left to charset-normalizer.
+    """
+    sample = _foreign_lines(data)
+    scores = {codec: _plausibility(sample, codec) for codec in ("cp1252", "mac_roman")}
+    best = max(scores, key=lambda codec: scores[codec])
+    if scores[best] >= 0.5:
+        return best
+    import charset_normalizer
+
+    match = charset_normalizer.from_bytes(sample).best()
+    codec = match.encoding if match is not None else "latin-1"
+    try:
+        memoryview(data).tobytes().decode(codec)
+    except (UnicodeError, LookupError):
+        return "latin-1"  # reads any byte: no row is lost, and the finding says that letters may be wrong
+    return codec
+
+
+def _foreign_lines(data: pa.Buffer) -> bytes:
+    """Up to 2,000 lines that hold a byte above 127, spread over the first 64 MiB."""
+    head = data[: 1 << 26].to_pybytes()
+    lines = [line for line in head.splitlines() if not line.isascii()]
+    return b"\n".join(line[:2000] for line in lines[:: max(1, len(lines) // 2000)][:2000])
+
+
+def _plausibility(sample: bytes, codec: str) -> float:
+    """How well the characters above 127 fit their neighbours: 1 is perfect, 0 a coin toss, below is wrong."""
+    text = sample.decode(codec, "replace")
+    score, seen, in_words = 0.0, 0, 0
+    for before, char, after in zip(" " + text, text, text[1:] + " ", strict=False):
+        if char < "\x80":
+            continue
+        seen += 1
+        in_words += before >= "\x80" and before.isalpha() and char.isalpha()
+        if char == "\ufffd" or "\x80" <= char <= "\x9f":
+            score -= 2
+        elif char in _QUOTES:
+            inside = before.isalpha() and after.isalpha()
+            score += 1 if char == "’" or not inside else -1
+        elif char.isalpha():
+            score += -1 if char.isupper() and (before.islower() or not after.isalpha()) else 1
+        else:
+            score += -1 if before.isalpha() and after.isalpha() else 0.3
+    if not seen or in_words > seen / 3:  # whole words of such letters: another script
+        return -1.0
+    return score / seen

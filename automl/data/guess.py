@@ -1,0 +1,174 @@
+"""Which columns are the target and the inputs, and which task that makes; always with the reason."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from automl.data.columns import Column
+from automl.errors import DataError
+
+MOST_CLASSES = 1000
+TASKS = {
+    "text-classification": "text with a few classes",
+    "text-regression": "text with a number",
+    "tabular-classification": "columns with a few classes",
+    "tabular-regression": "columns with a number",
+    "token-classification": "a list of tags for each list of tokens",
+    "seq2seq": "text with a text",
+}
+_TARGETS = (
+    "label", "labels", "target", "class", "category", "y", "intent", "sentiment", "ner_tags", "tags", "output",
+    "summary", "score", "stars", "rating", "feedback", "answer", "completion", "topic",
+)  # fmt: skip
+_TEXTS = (
+    "text", "sentence", "review", "reviews", "comment", "message", "tweet", "content", "question", "tokens",
+    "dialogue", "document", "article", "body", "description", "instruction", "prompt", "utterance", "query", "input",
+    "source", "title",
+)  # fmt: skip
+_PAIRS = (
+    ("premise", "hypothesis"), ("question", "sentence"), ("query", "passage"), ("query", "document"),
+    ("question", "answer"), ("question", "context"), ("instruction", "input"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    """What the columns are for. target and task are None where nothing fits."""
+
+    target: str | None
+    inputs: tuple[str, ...]
+    task: str | None
+    target_reason: str
+    inputs_reason: str
+    task_reason: str
+
+
+def find_column(name: str, names: Sequence[str], option: str, source: str) -> str:
+    """The column as the file spells it. Raises DataError with the near miss and the columns there are."""
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
+    spelled = next((n for n in names if near and n.lower() == near[0]), None)
+    listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
+    raise DataError(
+        f"{source} has no column {name!r}" + (f"; did you mean {spelled!r}?" if spelled else ""),
+        f"one of its columns: {listed}",
+        f"Name it with {option}",
+    )
+
+
+def guess_roles(
+    columns: Sequence[Column], rows: int, target: str | None, text: Sequence[str] | None
+) -> Roles:
+    """Target, inputs and task; what the user named stands as it is."""
+    by_name = {column.name: column for column in columns}
+    target_reason = "named with --target"
+    if target is None:
+        target, target_reason = _guess_target(columns, rows, set(text or ()))
+    inputs_reason = "named with --text"
+    if text is not None:
+        inputs = tuple(text)
+    else:
+        inputs, inputs_reason = _guess_inputs(columns, by_name.get(target or ""))
+    task, task_reason = guess_task(by_name.get(target or ""), [by_name[name] for name in inputs], rows)
+    return Roles(
+        target=target,
+        inputs=inputs,
+        task=task,
+        target_reason=target_reason,
+        inputs_reason=inputs_reason,
+        task_reason=task_reason,
+    )
+
+
+def is_classes(column: Column, rows: int) -> bool:
+    """Whether a column's values can be classes: few, coming back, and no measured numbers."""
+    if column.kind in ("empty", "list", "date", "constant") or column.distinct > MOST_CLASSES:
+        return False
+    present = rows - column.missing
+    if column.kind in ("number", "id"):
+        if not column.whole:
+            return column.distinct <= 10
+        counted = column.low in (0.0, 1.0) and (column.high or 0) - (column.low or 0) + 1 == column.distinct
+        return column.distinct <= 20 or (counted and present >= 5 * column.distinct)
+    return column.distinct <= 2 or present >= 2 * column.distinct
+
+
+def _guess_target(columns: Sequence[Column], rows: int, taken: set[str]) -> tuple[str | None, str]:
+    free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "date")]
+    named = [c for name in _TARGETS for c in free if c.name.lower() == name]
+    named += [c for c in free if re.match(r"(target|label|class)[_. ]|.*[_. ](label|target|class)$", c.name.lower())]
+    for column in named:
+        if column.kind != "id":
+            return column.name, f"its name says so ({_shape(column)})"
+    classes = [c for c in free if c.kind != "constant" and is_classes(c, rows)]
+    if any(c.kind in ("text", "list") for c in columns):
+        if classes:
+            fewest = min(classes, key=lambda c: c.distinct)
+            return fewest.name, f"it has the fewest values that come back ({_shape(fewest)})"
+        return None, "no column holds values that come back"
+    if len(classes) > 0 and columns[-1] in classes:
+        return columns[-1].name, f"the last column, with few values ({_shape(columns[-1])})"
+    if columns and columns[-1].kind == "number":
+        return columns[-1].name, f"the last column ({_shape(columns[-1])})"
+    return None, "no column stands out"
+
+
+def _shape(column: Column) -> str:
+    return f"{column.kind}, {column.distinct:,} distinct values"
+
+
+def _guess_inputs(columns: Sequence[Column], target: Column | None) -> tuple[tuple[str, ...], str]:
+    texts = [c for c in columns if c.kind in ("text", "list") and c is not target]
+    if not texts:
+        texts = [c for c in columns if c is not target and c.name.lower() in _TEXTS and c.kind == "category"]
+    if not texts:
+        return (), "no column holds text"
+    pair = _find_pair(texts)
+    if pair:
+        return pair, "a pair by their names"
+    by_name = sorted(texts, key=lambda c: _TEXTS.index(c.name.lower()) if c.name.lower() in _TEXTS else len(_TEXTS))
+    others = ""
+    if by_name[0].name.lower() in _TEXTS:
+        chosen, reason = by_name[0], "its name says so"
+    else:
+        chosen = max(texts, key=lambda c: c.characters)
+        reason = "the column with the longest text" if len(texts) > 1 else "the only column with text"
+    if len(texts) > 1:
+        unused = ", ".join(c.name for c in texts if c is not chosen)
+        others = f"; not used: {unused}"
+    return (chosen.name,), f"{reason} ({chosen.words:.0f} words on average{others})"
+
+
+def _find_pair(texts: Sequence[Column]) -> tuple[str, ...] | None:
+    names = {c.name.lower(): c.name for c in texts}
+    for first, second in _PAIRS:
+        if first in names and second in names:
+            return names[first], names[second]
+    stems: dict[str, list[str]] = {}
+    for column in texts:
+        stem = re.sub(r"([12]|[_ .-][ab]$)", "", column.name.lower(), count=1)
+        if stem != column.name.lower():
+            stems.setdefault(stem, []).append(column.name)
+    return next((tuple(pair) for pair in stems.values() if len(pair) == 2), None)
+
+
+def guess_task(target: Column | None, inputs: Sequence[Column], rows: int) -> tuple[str | None, str]:
+    """The task that the target and the inputs make together."""
+    if target is None:
+        return None, "there is no target"
+    if target.kind == "list":
+        return "token-classification", f"{target.name!r} holds a list in every row"
+    texts = bool(inputs)
+    if target.kind == "constant" or is_classes(target, rows):
+        task = "text-classification" if texts else "tabular-classification"
+        return task, f"{target.name!r} has {target.distinct} classes"
+    if target.kind in ("number", "id") and target.low is not None:
+        task = "text-regression" if texts else "tabular-regression"
+        return task, f"{target.name!r} holds numbers with {target.distinct:,} different values"
+    if target.kind == "text" and texts:
+        return "seq2seq", f"{target.name!r} holds text ({target.words:.0f} words on average)"
+    return None, f"{target.name!r} ({target.kind}, {target.distinct:,} distinct values) fits no known task"

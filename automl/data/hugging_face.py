@@ -1,0 +1,89 @@
+"""Hugging Face datasets: saved to disk (read with pyarrow alone) and named on the hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from automl.errors import DataError, MissingExtra
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.-]+)?$")
+
+
+def is_saved_dataset(path: Path) -> bool:
+    """Whether `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote this folder."""
+    return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+
+
+def is_hub_name(source: str) -> bool:
+    """Whether a name could stand on the hub: `name`, `owner/name`, or either with `:configuration`."""
+    return bool(_HUB_NAME.match(source))
+
+
+def read_saved(path: Path) -> dict[str, pa.Table]:
+    """The tables of a saved dataset by split; one table is called `train`. Raises DataError when damaged."""
+    try:
+        if (path / "dataset_dict.json").is_file():
+            splits = json.loads((path / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+            return {split: _read_split(path / split) for split in splits}
+        return {"train": _read_split(path)}
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"the saved dataset {path} cannot be read: {reason}",
+            "a folder as Dataset.save_to_disk writes it",
+            "Save the dataset again",
+        ) from None
+
+
+def _read_split(path: Path) -> pa.Table:
+    state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    info = json.loads((path / "dataset_info.json").read_text(encoding="utf-8"))
+    tables = []
+    for entry in state["_data_files"]:
+        with pa.memory_map(str(path / entry["filename"])) as file:
+            tables.append(pa.ipc.open_stream(file).read_all())
+    table = pa.concat_tables(tables) if tables else pa.table({})
+    return name_classes(table.replace_schema_metadata(None), info.get("features") or {})
+
+
+def name_classes(table: pa.Table, features: Mapping[str, Any]) -> pa.Table:
+    """Class numbers replaced by their names, where the dataset says so; -1, the mark of no label, by null."""
+    for column, feature in features.items():
+        names = feature.get("names") if isinstance(feature, Mapping) else None
+        if names and feature.get("_type") == "ClassLabel" and pa.types.is_integer(table[column].type):
+            numbers = table[column]
+            valid = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(names)))
+            named = pc.take(pa.array(names, pa.string()), pc.if_else(valid, numbers, None))
+            table = table.set_column(table.column_names.index(column), column, named)
+    return table
+
+
+def read_hub(source: str) -> dict[str, pa.Table]:
+    """The tables of a hub dataset by split. Raises DataError when it cannot be had."""
+    try:
+        import datasets
+    except ImportError:
+        raise MissingExtra.of("datasets", "hub", f"reading the dataset {source!r} from the hub") from None
+    name, _, configuration = source.partition(":")
+    try:
+        loaded = datasets.load_dataset(name, configuration or None)
+    except Exception as error:  # the library raises many kinds, from requests, fsspec and its own
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:240]
+        raise DataError(
+            f"{source!r} is no file here, and the hub did not give a dataset of that name ({reason})",
+            "a file, a folder, or the name of a dataset on a hub that can be reached",
+            "Check the spelling; without a network, use a file or a dataset saved with save_to_disk",
+        ) from None
+    return {
+        str(split): name_classes(
+            dataset.with_format(None).data.table.replace_schema_metadata(None), dataset.features.to_dict()
+        )
+        for split, dataset in loaded.items()
+    }

@@ -1,0 +1,202 @@
+"""Rows that stand twice, rows that contradict each other, and rows of one part that stand in another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from automl.data.columns import Codes, Mask, as_labels, blank_rows, codes_of, row_keys
+from automl.data.load import Rows
+from automl.types import Finding
+
+MOST_ROWS_SHOWN = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keyed:
+    """One part with what is compared. keys: equal where the folded inputs are equal, over all parts.
+
+    labels: label texts, null where missing; None where the part has no target. blank: all inputs are blank.
+    """
+
+    name: str
+    rows: Rows
+    numbers: Codes
+    keys: Codes
+    blank: Mask
+    labels: pa.ChunkedArray | None
+
+    @property
+    def label_codes(self) -> Codes:
+        assert self.labels is not None
+        return codes_of(self.labels)
+
+    @property
+    def unlabelled(self) -> Mask:
+        if self.labels is None:
+            return np.ones(len(self.keys), np.bool_)
+        return np.asarray(pc.is_null(self.labels).to_numpy(zero_copy_only=False), np.bool_)
+
+
+def key_parts(parts: Mapping[str, Rows], inputs: tuple[str, ...], target: str | None) -> dict[str, Keyed]:
+    """The parts with their rows numbered so that equal folded inputs have equal numbers in all of them."""
+    texts = {name: row_keys(rows.table, inputs) for name, rows in parts.items()}
+    chunks = [chunk for text in texts.values() for chunk in text.chunks]
+    codes = codes_of(pa.chunked_array(chunks, pa.large_string()))
+    found, start = {}, 0
+    for name, rows in parts.items():
+        end = start + rows.table.num_rows
+        labelled = target is not None and target in rows.table.column_names
+        found[name] = Keyed(
+            name=name,
+            rows=rows,
+            numbers=rows.numbers,
+            keys=codes[start:end],
+            blank=blank_rows(rows.table, inputs),
+            labels=as_labels(rows.table[target]) if labelled else None,
+        )
+        start = end
+    return found
+
+
+def repeated(keys: Codes, where: Mask) -> Mask:
+    """Rows beyond the first of their kind, among those of `where`."""
+    found = np.zeros(len(keys), np.bool_)
+    candidates = np.flatnonzero(where)
+    _, first = np.unique(keys[candidates], return_index=True)
+    found[candidates] = True
+    found[candidates[first]] = False
+    return found
+
+
+def conflicting(keys: Codes, labels: Codes, where: Mask) -> Mask:
+    """Rows of `where` whose key also stands with another label there."""
+    found = np.zeros(len(keys), np.bool_)
+    candidates = np.flatnonzero(where)
+    if not len(candidates):
+        return found
+    chosen_keys, places = np.unique(keys[candidates], return_inverse=True)
+    lowest = np.full(len(chosen_keys), np.iinfo(np.int64).max)
+    highest = np.full(len(chosen_keys), -1)
+    np.minimum.at(lowest, places, labels[candidates])
+    np.maximum.at(highest, places, labels[candidates])
+    found[candidates] = (lowest != highest)[places]
+    return found
+
+
+def overlapping(keys: Codes, where: Mask, other: Codes) -> Mask:
+    """Rows of `where` whose key stands in the other part too."""
+    return np.isin(keys, other) & where
+
+
+def first_rows(numbers: npt.NDArray[np.int64], mask: Mask) -> tuple[int, ...]:
+    return tuple(int(n) for n in numbers[mask][:MOST_ROWS_SHOWN])
+
+
+def find_repeats(part: Keyed, inputs: Sequence[str], classified: bool) -> list[Finding]:
+    """Duplicates and, where the target holds classes, conflicting labels of one part."""
+    findings = []
+    written = ~part.blank
+    twice = repeated(part.keys, written)
+    kept = part.name != "train"
+    named = " and ".join(repr(name) for name in inputs)
+    if twice.any():
+        same = ""
+        if classified and part.labels is not None:
+            joint = _joint(part.keys, part.label_codes)
+            same = f"; {int(repeated(joint, written).sum()):,} of them with the same label"
+        findings.append(
+            Finding(
+                kind="exact_duplicates",
+                severity="warn" if kept else "repair",
+                count=int(twice.sum()),
+                what=f"{part.name}: rows whose {named} stood before, case and white space aside{same}",
+                suggestion="kept, for a given part is never changed" if kept else "removed before the split",
+                rows=first_rows(part.numbers, twice),
+            )
+        )
+    if classified and part.labels is not None:
+        torn = conflicting(part.keys, part.label_codes, written & ~part.unlabelled)
+        if torn.any():
+            texts = len(np.unique(part.keys[torn]))
+            findings.append(
+                Finding(
+                    kind="conflicting_labels",
+                    severity="warn" if kept else "repair",
+                    count=int(torn.sum()),
+                    what=f"{part.name}: rows of {texts:,} texts that stand with more than one label",
+                    suggestion="kept, for a given part is never changed" if kept else "all dropped before the split; "
+                    "decide on one label each to keep them",
+                    rows=first_rows(part.numbers, torn),
+                )
+            )
+    return findings
+
+
+def _joint(keys: Codes, labels: Codes) -> Codes:
+    return keys * (int(labels.max(initial=0)) + 1) + labels
+
+
+def find_overlaps(parts: Mapping[str, Keyed], inputs: Sequence[str]) -> list[Finding]:
+    """Rows of a later part (train, validation, test in this order) that stand in an earlier one."""
+    findings = []
+    order = [name for name in ("train", "validation", "test") if name in parts]
+    for place, later in enumerate(order):
+        for earlier in order[:place]:
+            part, before = parts[later], parts[earlier]
+            shared = overlapping(part.keys, ~part.blank, before.keys[~before.blank])
+            if shared.any():
+                findings.append(_overlap(part, earlier, shared))
+            elif len(inputs) == 2:
+                findings.extend(_one_sided(part, before, inputs))
+    return findings
+
+
+def _overlap(part: Keyed, earlier: str, shared: Mask) -> Finding:
+    repair = earlier == "train"
+    return Finding(
+        kind="split_overlap",
+        severity="repair" if repair else "warn",
+        count=int(shared.sum()),
+        what=f"{part.name} rows that stand in {earlier} too, case and white space aside",
+        suggestion=f"removed from train, {part.name} is kept" if repair else "kept: both parts were given; read "
+        "the validation score with care",
+        rows=first_rows(part.numbers, shared),
+    )
+
+
+def _one_sided(part: Keyed, before: Keyed, inputs: Sequence[str]) -> list[Finding]:
+    """Pairs are new, but one side of them is not: a premise that the model has learnt with another partner."""
+    earlier = pa.chunked_array(
+        [c for name in inputs for c in row_keys(before.rows.table, (name,)).chunks], pa.large_string()
+    )
+    known = pc.unique(earlier)
+    sides = []
+    for name in inputs:
+        side = row_keys(part.rows.table, (name,))
+        found = np.asarray(pc.is_in(side, known).to_numpy(zero_copy_only=False), np.bool_)
+        sides.append(found & ~_blank(part, name))
+    either = np.logical_or.reduce(sides)
+    if not either.any():
+        return []
+    counts = ", ".join(f"{int(s.sum()):,} by {name!r}" for name, s in zip(inputs, sides, strict=True))
+    return [
+        Finding(
+            kind="group_overlap",
+            severity="note",
+            count=int(either.sum()),
+            what=f"{part.name} rows that share one of their two texts with {before.name} ({counts})",
+            suggestion="nothing is changed; the score may be somewhat too good",
+            rows=first_rows(part.numbers, either),
+        )
+    ]
+
+
+def _blank(part: Keyed, name: str) -> Mask:
+    return blank_rows(part.rows.table, (name,))
+

@@ -1,0 +1,231 @@
+"""A request's data, cleaned and split once, on disk for every contender."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from automl.config import RunRequest
+from automl.data.checks import check_classes, check_parts, check_request, check_roles
+from automl.data.clean import Repair, clean
+from automl.data.columns import as_text
+from automl.data.leakage import Keyed
+from automl.data.load import load_parts
+from automl.data.profile import Inspection, class_counts, inspect_parts
+from automl.data.split import (
+    combined_fingerprint,
+    fingerprint,
+    row_digests,
+    rows_sha256,
+    stratified_cut,
+    test_rows,
+    validation_rows,
+)
+from automl.types import Finding, Part, PreparedData, Schema, Split
+
+TEST_LABELS = "test_labels.arrow"
+_PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+def prepare(request: RunRequest, directory: Path) -> PreparedData:
+    """The data of a run, written into its data folder: cleaned, split, the test's labels in a file of their own.
+
+    Raises DataError or RequestError, before anything is written, where nothing can be learnt from the data.
+    """
+    check_request(request)
+    parts = load_parts(request.source, request.validation, request.test)
+    seen = inspect_parts(parts, request.target, request.text)
+    target = check_roles(seen, request)
+    usable, notes = check_parts(seen, request, target)
+    keyed = {name: seen.keyed[name] for name in usable}
+    keep, repairs = clean(keyed)
+    kept = {name: _keep(keyed[name], seen.roles.inputs, keep[name]) for name in usable}
+    check_classes(seen, target, {name: table["label"] for name, table in kept.items()}, repairs)
+    tables, origin, strategy = cut(kept, request.seed)
+    prepared = _describe(directory, request, seen, target, tables, strategy, repairs, notes)
+    sources = {part: parts[origin[part]].read_as.source for part in _PARTS}
+    _write(directory, prepared, seen, repairs, tables, sources)
+    return prepared
+
+
+def _keep(part: Keyed, inputs: tuple[str, ...], keep: Any) -> pa.Table:
+    """The rows that stay: `row`, the inputs as text, `label`."""
+    assert part.labels is not None
+    columns = {"row": pa.chunked_array([part.numbers])}
+    columns |= {name: as_text(part.rows.table[name]).cast(pa.string()).fill_null("") for name in inputs}
+    columns["label"] = part.labels.cast(pa.string())
+    return pa.table(columns).filter(pa.array(keep)).combine_chunks()
+
+
+def cut(kept: Mapping[str, pa.Table], seed: int) -> tuple[dict[str, pa.Table], dict[str, str], str]:
+    """Train, validation and test; the part that each was taken from; and how, in words.
+
+    What is not given is cut from train: the test first, then the validation from the rest.
+    """
+    tables, origin, words = dict(kept), {part: part for part in kept}, []
+    for name, size_of in (("test", test_rows), ("validation", validation_rows)):
+        if name in tables:
+            words.append(f"{name} given")
+            continue
+        train = tables["train"]
+        inputs = [column for column in train.column_names if column not in ("row", "label")]
+        digests = row_digests(train, inputs, train["label"])
+        size = size_of(train.num_rows)
+        labels = train["label"].to_numpy(zero_copy_only=False)
+        chosen = stratified_cut(labels, digests, size, seed, name)
+        tables[name] = train.filter(pa.array(chosen)).combine_chunks()
+        tables["train"] = train.filter(pa.array(~chosen)).combine_chunks()
+        origin[name] = "train"
+        words.append(f"{name} cut from train, stratified by class, by a hash of content and seed")
+    return tables, origin, "; ".join(words)
+
+
+def _describe(
+    directory: Path,
+    request: RunRequest,
+    seen: Inspection,
+    target: str,
+    tables: Mapping[str, pa.Table],
+    strategy: str,
+    repairs: list[Repair],
+    notes: list[str],
+) -> PreparedData:
+    roles = seen.roles
+    counts = {part: tables[part].num_rows for part in _PARTS}
+    labels = tables["train"]["label"]
+    shas = {part: _sha256(tables[part]) for part in _PARTS}
+    rows = {part: tuple(tables[part]["row"].to_pylist()) for part in _PARTS}
+    listed = ", ".join(f"{part} {counts[part]:,}" for part in _PARTS)
+    assumptions = [rows.read_as.sentence() for rows in seen.parts.values()]
+    assumptions += [
+        f"target {target!r}: {roles.target_reason}",
+        f"text {' and '.join(map(repr, roles.inputs))}: {roles.inputs_reason}",
+        f"task text-classification: {'named with --task' if request.task else roles.task_reason}",
+        *notes,
+        f"rows: {listed} ({strategy})",
+    ]
+    return PreparedData(
+        directory=directory,
+        schema=Schema(
+            task="text-classification",
+            inputs=roles.inputs,
+            target=target,
+            classes=tuple(sorted(labels.unique().to_pylist())),
+        ),
+        split=Split(**rows, strategy=strategy, seed=request.seed, fingerprint=combined_fingerprint(shas)),
+        findings=seen.findings,
+        counts=counts,
+        class_counts={name: number for name, number in _count(labels).items()},
+        assumptions=tuple(assumptions),
+        cleaned=tuple(repair.sentence() for repair in repairs),
+    )
+
+
+def _count(labels: pa.ChunkedArray) -> dict[str, int]:
+    pairs = labels.value_counts().to_pylist()
+    return {pair["values"]: pair["counts"] for pair in sorted(pairs, key=lambda p: (-p["counts"], p["values"]))}
+
+
+def _sha256(table: pa.Table) -> str:
+    inputs = [column for column in table.column_names if column not in ("row", "label")]
+    return fingerprint(row_digests(table, inputs, table["label"]))
+
+
+def _write(
+    directory: Path,
+    prepared: PreparedData,
+    seen: Inspection,
+    repairs: list[Repair],
+    tables: Mapping[str, pa.Table],
+    sources: Mapping[str, str],
+) -> None:
+    """All files, or none: they are written beside their places and moved there together."""
+    directory.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=directory, prefix=".writing-"))
+    try:
+        test = tables["test"]
+        _write_arrow(staging / "train.arrow", tables["train"])
+        _write_arrow(staging / "validation.arrow", tables["validation"])
+        _write_arrow(staging / "test.arrow", test.drop_columns(["label"]))
+        _write_arrow(staging / TEST_LABELS, test.select(["row", "label"]))
+        _write_json(staging / "profile.json", seen.to_json())
+        _write_json(staging / "cleaning.json", {"repairs": [repair.to_json() for repair in repairs]})
+        _write_json(staging / "split.json", _split_json(prepared, tables, sources))
+        _write_json(staging / "prepared.json", _prepared_json(prepared))
+        # prepared.json last: where it is, all the others are
+        for file in sorted(staging.iterdir(), key=lambda path: path.name == "prepared.json"):
+            file.replace(directory / file.name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _split_json(
+    prepared: PreparedData, tables: Mapping[str, pa.Table], sources: Mapping[str, str]
+) -> dict[str, Any]:
+    parts = {
+        part: {
+            "rows": prepared.counts[part],
+            "row_numbers": list(getattr(prepared.split, part)),
+            "source": sources[part],
+            "sha256": _sha256(tables[part]),
+        }
+        for part in _PARTS
+    }
+    test = tables["test"]
+    return {
+        "strategy": prepared.split.strategy,
+        "seed": prepared.split.seed,
+        "fingerprint": prepared.split.fingerprint,
+        "parts": parts,
+        "test_labels_sha256": rows_sha256(test["row"].to_numpy(), test["label"]),
+    }
+
+
+def _prepared_json(prepared: PreparedData) -> dict[str, Any]:
+    return {
+        "schema": prepared.schema.to_json(),
+        "split": prepared.split.__dict__,
+        "findings": [finding.to_json() for finding in prepared.findings],
+        "counts": dict(prepared.counts),
+        "class_counts": dict(prepared.class_counts),
+        "assumptions": list(prepared.assumptions),
+        "cleaned": list(prepared.cleaned),
+    }
+
+
+def _write_arrow(path: Path, table: pa.Table) -> None:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+
+
+def load_prepared(directory: Path) -> PreparedData:
+    """What `prepare` returned, read back from its folder. Raises FileNotFoundError where it never finished."""
+    values = json.loads((directory / "prepared.json").read_text(encoding="utf-8"))
+    split = values["split"] | {part: tuple(values["split"][part]) for part in _PARTS}
+    findings = tuple(Finding.from_json(value | {"rows": tuple(value["rows"])}) for value in values["findings"])
+    return PreparedData(
+        directory=directory,
+        schema=Schema.from_json(values["schema"]),
+        split=Split(**split),
+        findings=findings,
+        counts=values["counts"],
+        class_counts=values["class_counts"],
+        assumptions=tuple(values["assumptions"]),
+        cleaned=tuple(values["cleaned"]),
+    )
+
+
+def read_part(directory: Path, part: Part) -> pa.Table:
+    """A part's rows, memory-mapped: `row`, the inputs, and, but for the test, `label`."""
+    with pa.memory_map(str(directory / f"{part}.arrow")) as file:
+        return pa.ipc.open_file(file).read_all()

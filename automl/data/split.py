@@ -1,0 +1,101 @@
+"""Who sees which rows: stratified parts that depend on the rows' content and the seed alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+TEST_SHARE = 0.2
+MOST_TEST_ROWS = 20_000
+VALIDATION_SHARES = (0.15, 0.10)
+VALIDATION_TURN = 600
+MOST_VALIDATION_ROWS = 5_000
+Digests = npt.NDArray[np.bytes_]
+
+
+def row_digests(table: pa.Table, inputs: Sequence[str], labels: pa.ChunkedArray) -> Digests:
+    """One 16-byte SHA-256 prefix a row, of its input texts and its label, whatever file it stands in."""
+    columns = [pc.fill_null(table[name].cast(pa.large_string()), "") for name in inputs]
+    columns.append(pc.fill_null(labels.cast(pa.large_string()), ""))
+    joined = pc.binary_join_element_wise(*columns, pa.scalar("\x1f", pa.large_string()))
+    sha256 = hashlib.sha256
+    # no vectorised cryptographic hash exists; a million rows take about a second
+    digests = [sha256(text.encode("utf-8", "surrogatepass")).digest()[:16] for text in joined.to_pylist()]
+    return np.array(digests, dtype="S16").reshape(len(digests))
+
+
+def fingerprint(digests: Digests) -> str:
+    """SHA-256 of the sorted rows: equal where two parts hold the same rows in any order."""
+    padded = np.sort(digests).astype("S16").tobytes()
+    return hashlib.sha256(padded).hexdigest()
+
+
+def combined_fingerprint(parts: Mapping[str, str]) -> str:
+    """One fingerprint for the whole split, of those of its parts."""
+    text = "\n".join(f"{part} {parts[part]}" for part in sorted(parts))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_rows(rows: int) -> int:
+    """How many rows become the test: a fifth, at most 20,000 (an interval of under 0.7 points)."""
+    return min(round(rows * TEST_SHARE), MOST_TEST_ROWS)
+
+
+def validation_rows(rows: int) -> int:
+    """How many of the rows left over become the validation: 15% up to 600 of them, from there 10%, at most 5,000."""
+    small, large = VALIDATION_SHARES
+    return min(max(min(round(rows * small), VALIDATION_TURN), round(rows * large)), MOST_VALIDATION_ROWS)
+
+
+def stratified_cut(
+    labels: npt.NDArray[Any], digests: Digests, size: int, seed: int, salt: str, keep: int = 1
+) -> npt.NDArray[np.bool_]:
+    """Where a row goes into the new part of about `size` rows, every class in its share.
+
+    A row's place in its class comes from a hash of its content, the seed and the salt: never from its place in the file,
+    so that the same rows are cut the same way on every machine and in every order. Each class gives at least one row
+    where `keep` rows of it stay behind.
+    """
+    chosen = np.zeros(len(labels), np.bool_)
+    classes, codes = np.unique(labels, return_inverse=True)
+    counts = np.bincount(codes, minlength=len(classes))
+    quota = _quotas(counts, size, keep)
+    places = _places(digests, seed, salt)
+    order = np.lexsort((places, codes))
+    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
+    for start, take in zip(starts, quota, strict=True):
+        chosen[order[start : start + take]] = True
+    return chosen
+
+
+def _quotas(counts: npt.NDArray[np.int64], size: int, keep: int) -> npt.NDArray[np.int64]:
+    """Rows per class by the largest remainder, within one and what leaves `keep` behind."""
+    most = np.maximum(counts - keep, 0)
+    exact = counts * (size / max(counts.sum(), 1))
+    quota = np.floor(exact).astype(np.int64)
+    left = max(size - int(quota.sum()), 0)
+    quota[np.argsort(-(exact - quota), kind="stable")[:left]] += 1
+    return np.minimum(np.maximum(quota, 1), most)
+
+
+def _places(digests: Digests, seed: int, salt: str) -> npt.NDArray[Any]:
+    key = hashlib.sha256(f"{seed}:{salt}".encode()).digest()
+    blake = hashlib.blake2b
+    # tobytes, for numpy cuts trailing zero bytes from an element
+    flat = digests.astype("S16").tobytes()
+    pieces = (flat[start : start + 16] for start in range(0, len(flat), 16))
+    hashed = b"".join(blake(piece, digest_size=8, key=key).digest() for piece in pieces)
+    return np.frombuffer(hashed, dtype=">u8")
+
+
+def rows_sha256(numbers: npt.NDArray[np.int64], labels: pa.ChunkedArray) -> str:
+    """SHA-256 of the rows' numbers and labels in their order."""
+    digest = hashlib.sha256(np.ascontiguousarray(numbers, dtype="<i8").tobytes())
+    digest.update("\x1f".join(labels.to_pylist()).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
