@@ -85,6 +85,7 @@ class RunFolder:
         self.timings_file = self.path / "timings.jsonl"
         self.leaderboard_json = self.path / "leaderboard.json"
         self.leaderboard_md = self.path / "leaderboard.md"
+        self.scores_file = self.path / "scores.json"
         self.report_html = self.path / "report.html"
         self.studies = self.path / "studies"
         self.predictions = self.path / "predictions"
@@ -106,18 +107,21 @@ class RunFolder:
             )
         return folder
 
+    def refuse_other_run(self) -> None:
+        """Raises RunFolderError unless the folder is new or empty."""
+        present = [p.name for p in self.path.iterdir() if p.name != ".lock"] if self.path.is_dir() else []
+        if self.request_file.exists():
+            raise RunFolderError(
+                f"{self.path} already holds a run",
+                "a new or empty folder",
+                f"Go on with it: automl resume {self.path}; or choose another with --out",
+            )
+        if present:
+            raise RunFolderError(f"{self.path} is not empty", "a new or empty folder", "Choose another with --out")
+
     def create(self, request: RunRequest) -> None:
         """Make the folder and write the request. Raises RunFolderError where another run lies there."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            if self.request_file.exists():
-                raise RunFolderError(
-                    f"{self.path} already holds a run",
-                    "a new or empty folder",
-                    f"Go on with it: automl resume {self.path}; or choose another with --out",
-                )
-            raise RunFolderError(
-                f"{self.path} is not empty", "a new or empty folder", "Choose another with --out"
-            )
+        self.refuse_other_run()
         for directory in (
             self.data, self.studies, self.predictions, self.checkpoints, self.cache, self.heartbeats, self.models
         ):  # fmt: skip
