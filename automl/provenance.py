@@ -16,8 +16,8 @@ from typing import Any
 
 # The packages whose version can move a score; the rest of an environment cannot.
 PACKAGES = (
-    "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "statsmodels", "torch", "transformers", "tokenizers",
-    "safetensors", "huggingface-hub", "datasets", "ray", "optuna", "wandb",
+    "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "statsmodels", "torch", "transformers",
+    "tokenizers", "safetensors", "huggingface-hub", "datasets", "ray", "optuna", "wandb",
 )  # fmt: skip
 _BLOCK_BYTES = 1 << 20
 

@@ -1,0 +1,289 @@
+"""The command line: arguments in, a command out, every error told in three parts. Work is in commands.py."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, get_args
+
+from automl import __version__
+from automl.errors import AutoMLError, MissingExtra, RequestError, UserError
+
+DONE, NO, MISTAKE, FAILURE, INTERRUPTED = 0, 1, 2, 3, 130
+
+# Optional packages and the extra that brings each (pyproject.toml).
+_EXTRAS = {name: "train" for name in ("torch", "transformers", "ray", "optuna", "safetensors", "tokenizers")}
+_EXTRAS |= {"datasets": "train", "huggingface_hub": "train", "wandb": "wandb"}
+
+_METAVARS = {"target": "COLUMN", "image": "COLUMN", "test": "FILE", "validation": "FILE", "out": "DIR"}
+_METAVARS |= {"search_spaces": "DIR", "wandb": "PROJECT", "budget": "TIME", "time_limit": "TIME"}
+_METAVARS |= {"margin": "POINTS"}
+# Fields that no task reads so far: accepted, so that the message comes from the request, but not advertised.
+_NOT_SHOWN = {"image"}
+
+Adder = Callable[[argparse.ArgumentParser], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are RequestErrors with near misses; it never exits by itself."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(message, "", f"See {self.prog} --help")
+
+
+def add_request_options(parser: argparse.ArgumentParser, *, source: bool = True) -> None:
+    """Every field of RunRequest as an option, with the description that stands beside the field."""
+    from automl.config import RunRequest
+
+    for name, field in RunRequest.model_fields.items():
+        text = (field.description or "").replace("%", "%%")
+        if name == "source":
+            if source:  # optional here, because a --config file may name it
+                parser.add_argument("source", metavar="SOURCE", nargs="?", help=text)
+            continue
+        option = "--" + name.replace("_", "-")
+        default = field.default
+        if default not in (None, (), "", False) and "default" not in text:
+            text += f" (default {','.join(default) if isinstance(default, tuple) else default})"
+        if name in _NOT_SHOWN:
+            text = argparse.SUPPRESS
+        if field.annotation is bool:
+            parser.add_argument(option, dest=name, action="store_const", const=True, help=text)
+        else:
+            parser.add_argument(option, dest=name, metavar=_metavar(name, field.annotation), help=text)
+    parser.add_argument(
+        "--config", metavar="FILE.yaml", help="a YAML file of these options; options given here win"
+    )
+
+
+def _metavar(name: str, annotation: Any) -> str:
+    if name in _METAVARS:
+        return _METAVARS[name]
+    kinds = (annotation, *get_args(annotation))
+    words = [word for kind in kinds for word in get_args(kind) if isinstance(word, str)]
+    if words:
+        return "|".join(words)
+    if any("tuple" in str(kind) for kind in kinds):
+        return "A,B"
+    return "N" if int in kinds else name.upper()
+
+
+def _json(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help=f"{what} on standard output, and nothing else there"
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser, *, source: bool = True) -> None:
+    add_request_options(parser, source=source)
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
+    # Accepted so that scripts may say it: no question is ever asked.
+    parser.add_argument("--yes", action="store_true", help=argparse.SUPPRESS)
+    _json(parser, "leaderboard.json")
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    _add_run(parser, source=False)
+
+
+def _add_run_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run folder, such as runs/reviews")
+    _json(parser, "leaderboard.json")
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="DATA", help="a file, a saved Hugging Face dataset, or a hub name")
+    parser.add_argument("--target", metavar="COLUMN", help="the column to predict (guessed when left out)")
+    parser.add_argument("--text", metavar="A,B", help="one text column, or two separated by a comma")
+    parser.add_argument("--test", metavar="FILE", help="a file of test rows, to find overlaps")
+    parser.add_argument("--validation", metavar="FILE", help="a file of validation rows, to find overlaps")
+    _json(parser, "the findings")
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished run's folder")
+    parser.add_argument("data", metavar="DATA", help="the rows to predict, in any file that `run` reads")
+    parser.add_argument(
+        "-o", "--out", metavar="OUT", required=True, help="CSV, TSV, JSONL or Parquet, by its ending"
+    )
+    parser.add_argument("--row", metavar="CONTENDER", help="a row of the board (default: the first)")
+
+
+def _add_spaces(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action", choices=("list", "show", "check"), help="list all, show one, or check a file"
+    )
+    parser.add_argument(
+        "name", nargs="?", help="for show: a space, such as text_encoder_small; for check: a file"
+    )
+    parser.add_argument(
+        "--search-spaces", metavar="DIR", help="a folder of search-space files, looked up first"
+    )
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="*", help="look these up as `run --models` would")
+
+
+def _add_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "directory", metavar="DIR", nargs="?", default="runs", help="where to look (default runs)"
+    )
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    _json(parser, "the findings")
+
+
+COMMANDS: dict[str, tuple[str, Adder]] = {
+    "run": ("tune every contender under one budget and publish the leaderboard", _add_run),
+    "demo": ("the same on a small example that comes with automl", _add_demo),
+    "inspect": ("what the data is and what is wrong with it, before anything is spent", _add_inspect),
+    "plan": ("what `run` would do with the same options; nothing is done", add_request_options),
+    "resume": ("go on with a run after a crash or Ctrl-C", _add_run_folder),
+    "board": ("the leaderboard again, recomputed from the run folder without torch", _add_run_folder),
+    "predict": ("use a finished run's model on new rows", _add_predict),
+    "runs": ("the runs in a folder, and what became of them", _add_runs),
+    "models": ("the default models, or where a name leads", _add_models),
+    "spaces": ("the search spaces: what is searched, and why", _add_spaces),
+    "doctor": ("what works on this machine, and what to do about the rest", _add_doctor),
+}
+
+
+def build_parser(command: str | None = None) -> Parser:
+    """The parser of all commands; with `command`, only that one gets its options (they cost imports)."""
+    parser = Parser(
+        prog="automl",
+        allow_abbrev=False,
+        description="Point automl at a dataset and get a leaderboard of tuned models that you can trust.",
+        epilog="Exit codes: 0 done; 1 done, the answer is no; 2 your mistake; 3 our failure.",
+    )
+    parser.add_argument("--version", action="version", version=f"automl {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, (summary, add_options) in COMMANDS.items():
+        child = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        if command in (name, None):
+            add_options(child)
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The parsed arguments. Raises RequestError with the near miss of an unknown command or option."""
+    words = [word for word in arguments if not word.startswith("-")]
+    command = words[0] if words else ""
+    if command and command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"Did you mean: automl {near[0]}?" if near else "See automl --help"
+        raise RequestError(f"unknown command {command!r}", f"one of {', '.join(COMMANDS)}", hint)
+    parser = build_parser(command)
+    parsed, unknown = parser.parse_known_args(arguments)
+    options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+    if options:
+        raise _unknown_options(parser, command, options)
+    if unknown:
+        raise RequestError(f"unexpected arguments: {' '.join(unknown)}", "", f"See automl {command} --help")
+    return parsed
+
+
+def _unknown_options(parser: Parser, command: str, options: Sequence[str]) -> RequestError:
+    children = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    known = list((children.choices[command] if command else parser)._option_string_actions)
+    near = {option: difflib.get_close_matches(option, known, n=1) for option in options}
+    see = f"See automl {command} --help" if command else "See automl --help"
+    if len(near) == 1:
+        [(option, match)] = near.items()
+        hint = f"Did you mean {match[0]}? " if match else ""
+        return RequestError(f"unknown option {option}", "", hint + see)
+    problems = [f"unknown option {o}" + (f"; did you mean {m[0]}?" if m else "") for o, m in near.items()]
+    return RequestError("; ".join(problems), "", see, problems=problems)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; no traceback reaches the user."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parsed: argparse.Namespace | None = None
+    try:
+        parsed = parse(arguments)
+        if not parsed.command:
+            build_parser("").print_help()
+            return DONE
+        from automl import commands
+
+        return commands.COMMANDS[parsed.command](parsed)
+    except KeyboardInterrupt:
+        return _interrupted(parsed)
+    except BrokenPipeError:  # the reader of our output left, as in `automl inspect x | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except UserError as error:
+        return _tell(error)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            return _failed(error, parsed, arguments)
+        return _tell(
+            MissingExtra.of(package, _EXTRAS[package], f"automl {parsed.command if parsed else ''}".strip())
+        )
+    except Exception as error:
+        return _failed(error, parsed, arguments)
+
+
+def _tell(error: AutoMLError) -> int:
+    from automl.terminal import safe
+
+    problems = error.problems if isinstance(error, RequestError) else ()
+    if len(problems) > 1:
+        listed = [f"  - {safe(problem)}" for problem in problems]
+        lines = [f"{len(problems)} options are wrong:", *listed, safe(error.todo)]
+    else:
+        lines = [safe(error)]
+    print("automl: " + "\n".join(lines), file=sys.stderr)
+    return error.exit_code
+
+
+def _interrupted(parsed: argparse.Namespace | None) -> int:
+    from automl.commands import run_directory
+
+    directory = run_directory(parsed) if parsed is not None else None
+    resumable = directory is not None and (directory / "request.yaml").exists()
+    advice = f"; go on with: automl resume {directory}" if resumable else ""
+    print(f"\ninterrupted{advice}", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _failed(error: BaseException, parsed: argparse.Namespace | None, arguments: Sequence[str]) -> int:
+    """Write what a maintainer needs to know into a log, name it, and return exit code 3."""
+    from automl.commands import run_directory
+    from automl.provenance import describe_environment
+    from automl.terminal import safe
+
+    name = time.strftime("automl-failure-%Y%m%d-%H%M%S.log")
+    directory = run_directory(parsed) if parsed is not None else None
+    logs = directory / "logs" if directory is not None and (directory / "logs").is_dir() else None
+    file = (logs or Path(tempfile.gettempdir())) / name
+    trace = "".join(traceback.format_exception(error))
+    lines = [
+        f"automl {' '.join(arguments)}",
+        "",
+        trace,
+        *(f"{k}: {v}" for k, v in describe_environment().items()),
+    ]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    said = str(error) if isinstance(error, AutoMLError) else f"{type(error).__name__}: {error}"
+    first = safe(said.strip().splitlines()[0] if said.strip() else type(error).__name__)
+    print(f"automl: {first}", file=sys.stderr)
+    print(f"This is our failure, not yours. The log to send: {file}", file=sys.stderr)
+    if directory is not None and (directory / "request.yaml").exists():
+        print(f"What was finished is kept; try: automl resume {directory}", file=sys.stderr)
+    return FAILURE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

