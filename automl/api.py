@@ -1,0 +1,230 @@
+"""The whole story: data, contenders, search, finals, board, report."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from automl.config import RunRequest
+from automl.data.prepare import load_prepared, prepare
+from automl.errors import MissingExtra, RunFolderError
+from automl.leaderboard.board import Leaderboard, make_board
+from automl.leaderboard.report import write_report
+from automl.leaderboard.store import RunFolder, write_atomically
+from automl.predict import FineTunedModel, model_of, predict_file
+from automl.tracking.base import RunInfo, Tracker, Trackers
+from automl.types import Contender, PreparedData
+
+
+@dataclass(frozen=True)
+class Board:
+    """A finished run: its leaderboard, its report, its models."""
+
+    leaderboard: Leaderboard
+    directory: Path
+
+    @property
+    def report(self) -> Path:
+        return RunFolder(self.directory).report_html
+
+    @property
+    def best(self) -> FineTunedModel:
+        """The model of the first row that has one."""
+        return model_of(self.directory)
+
+    def model(self, contender: str) -> FineTunedModel:
+        return model_of(self.directory, contender)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.leaderboard, name)
+
+
+def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
+    """Prepare, search, decide and report. Raises AutoMLError; nothing is left behind when the request is bad."""
+    require_training()
+    out = Path(request.out or Path("runs") / request.run_name)
+    request = request.resolved(out=str(out))
+    folder, tracker = RunFolder(out), Trackers(*trackers)
+    _refuse_taken(folder)
+    with timed(folder, "prepare", late=True) as note_time, _scratch(out) as scratch:
+        tracker.phase("prepare")
+        contest, prepared = _prepare(request, scratch, tracker)
+        _refuse_taken(folder)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with folder.lock():
+            folder.create(request)
+            _adopt(scratch, folder)
+            note_time(folder)
+            folder.write_contest(contest)
+            prepared = load_prepared(folder.data)
+            return _compete(folder, request, prepared, tracker)
+
+
+def resume(path: Path | str, *, trackers: Sequence[Tracker] = ()) -> Board:
+    """Go on with an interrupted run: what is finished is not run again, what was spent stays spent."""
+    require_training()
+    folder, tracker = RunFolder.existing(path), Trackers(*trackers)
+    with folder.lock():
+        request = folder.read_request().resolved(out=str(folder.path))
+        if not folder.contest_file.exists():
+            with timed(folder, "prepare"), _scratch(folder.path) as scratch:
+                contest, _ = _prepare(request, scratch, tracker)
+                _adopt(scratch, folder)
+                folder.write_contest(contest)
+        return _compete(folder, request, load_prepared(folder.data), tracker)
+
+
+def board(path: Path | str) -> Leaderboard:
+    """The leaderboard again, recomputed from the run folder's records, without torch; and the report."""
+    folder = RunFolder.existing(path)
+    found = make_board(folder, why="board recomputed")
+    write_report(folder, found)
+    return found
+
+
+def predict(run: Path | str, data: str, out: Path | str, row: str | None = None) -> Path:
+    """Predictions of a finished run's model for the rows of a file, written to `out`."""
+    require_training()
+    return predict_file(run, data, out, row)
+
+
+def plan(request: RunRequest) -> str:
+    """What a run would do, in plain text; nothing is kept."""
+    require_training()
+    from automl.search.plan import describe_plan
+
+    with tempfile.TemporaryDirectory() as scratch:
+        contest, prepared = _prepare(request, Path(scratch), Tracker())
+        return describe_plan(request, contest, prepared)
+
+
+def require_training() -> None:
+    """Raises MissingExtra unless the packages that training needs are installed (none is imported)."""
+    from importlib.util import find_spec
+
+    for package in ("torch", "transformers", "ray", "optuna"):
+        if find_spec(package) is None:
+            raise MissingExtra.of(package, "train", "fine-tuning")
+
+
+def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[dict[str, Any], PreparedData]:
+    """Everything that can be wrong with a request is found here, before anything is spent."""
+    from automl.registry import get_part
+    from automl.search.baselines import planned
+    from automl.search.contest import draw_up, find_contenders, find_spaces
+    from automl.tasks.base import Task
+
+    prepared = prepare(request, directory)
+    for line in (*prepared.assumptions, *prepared.cleaned):
+        tracker.note(line)
+    task = get_part("automl.tasks", Task, prepared.schema.task)  # type: ignore[type-abstract]
+    contenders, reason = find_contenders(request, task)
+    spaces = find_spaces(request, contenders)
+    contest = draw_up(request, prepared, task, contenders, spaces, reason)
+    contest["baselines"] = [name for name, _, _ in planned(task, contenders)]
+    tracker.note(f"metric {contest['metric']}: {contest['reasons']['metric']}")
+    return contest, prepared
+
+
+def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tracker: Tracker) -> Board:
+    """From the terms of the contest to the board."""
+    from automl.search.contest import run_contest
+    from automl.search.ship import measure_models, ship_models
+
+    contest = folder.read_contest()
+    tracker.start(_run_info(folder, request, contest))
+    status = "failed"
+    try:
+        run_contest(folder, request, contest, prepared, tracker)
+        tracker.phase("report")
+        with timed(folder, "report"):
+            ship_models(folder, prepared)
+            measure_models(folder, prepared)
+        found = make_board(folder, why="winners fixed, finals done")
+        _write_cards(folder, found, contest)
+        write_report(folder, found)
+        files = {"report": folder.report_html, "leaderboard": folder.leaderboard_md}
+        tracker.board(found.to_json(), files)
+        status = "done"
+        return Board(found, folder.path)
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        tracker.close(status)
+
+
+def _run_info(folder: RunFolder, request: RunRequest, contest: dict[str, Any]) -> RunInfo:
+    from automl.types import Budget
+
+    return RunInfo(
+        name=contest["name"],
+        run_directory=folder.path,
+        request=request.model_dump(mode="json"),
+        task=contest["task"],
+        metric=contest["metric"],
+        higher_is_better=contest["higher_is_better"],
+        contenders=tuple(Contender.from_json(value) for value in contest["contenders"]),
+        budget=Budget.from_json(contest["budget"]),
+        seeds=tuple(contest["seeds"]),
+        counts=contest["counts"],
+        split_fingerprint=contest["split_fingerprint"],
+        time_limit_seconds=request.time_limit,
+        environment=folder.environment(),
+    )
+
+
+def _write_cards(folder: RunFolder, found: Leaderboard, contest: dict[str, Any]) -> None:
+    from automl.models.card import write_card
+
+    for row in found.rows:
+        if row.model_dir:
+            write_card(folder.path / row.model_dir, row, contest, folder.split(), folder.environment())
+
+
+# -- the run folder's coming into being ----------------------------------------------------------------------
+
+
+def _refuse_taken(folder: RunFolder) -> None:
+    if folder.path.exists():
+        if not folder.path.is_dir():
+            raise RunFolderError(f"{folder.path} is a file", "a new or empty folder", "Choose another with --out")
+        folder.refuse_other_run()
+
+
+@contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    """A folder beside the run folder for what is not yet known to be good."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        yield Path(scratch)
+
+
+def _adopt(scratch: Path, folder: RunFolder) -> None:
+    """Move prepared data into the run folder and note the environment."""
+    import json
+
+    from automl.provenance import environment
+
+    shutil.rmtree(folder.data, ignore_errors=True)
+    shutil.copytree(scratch, folder.data)
+    write_atomically(folder.environment_file, json.dumps(environment(), indent=1, ensure_ascii=False))
+
+
+@contextmanager
+def timed(folder: RunFolder, phase: str, late: bool = False) -> Iterator[Any]:
+    """Note the wall seconds of a phase; `late`: when the yielded function is called with the folder."""
+    started = time.monotonic()
+
+    def note(target: RunFolder) -> None:
+        target.append_timing(phase, time.monotonic() - started)
+
+    yield note
+    if not late:
+        note(folder)

@@ -1,0 +1,63 @@
+"""A model family: everything that it alone knows. One file per family, found by the registry."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl.types import Checkpoint, Schema
+
+if TYPE_CHECKING:
+    import torch
+
+    from automl.models.blocks import Blocks
+
+
+class ModelFamily(ABC):
+    """What a family must tell. `heads` are the strings through which it meets the tasks."""
+
+    name: str
+    heads: frozenset[str]
+    adaptations: frozenset[str]
+
+    @abstractmethod
+    def claims(self, checkpoint: Checkpoint) -> bool:
+        """Whether the checkpoint is of this family, judged by its config alone (no torch)."""
+
+    @abstractmethod
+    def space_name(self, checkpoint: Checkpoint) -> str:
+        """The search-space file for a checkpoint of this size."""
+
+    @abstractmethod
+    def load_processor(self, checkpoint: Checkpoint) -> Any:
+        """What turns raw inputs into model inputs (a tokenizer, an image processor)."""
+
+    @abstractmethod
+    def max_length(self, checkpoint: Checkpoint, processor: Any) -> int:
+        """The longest input in positions that the checkpoint takes."""
+
+    @abstractmethod
+    def padding(self, processor: Any) -> dict[str, int]:
+        """The filling value of each input field."""
+
+    @abstractmethod
+    def load(self, checkpoint: Checkpoint, head: str, schema: Schema, recipe: Mapping[str, Any]) -> torch.nn.Module:
+        """The model with a fresh head and the recipe's dropout; its forward(**batch) gives loss and logits."""
+
+    @abstractmethod
+    def blocks(self, model: torch.nn.Module) -> Blocks:
+        """The model as an ordered list of blocks, from the inputs up."""
+
+    @abstractmethod
+    def pooled(self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Features of the frozen body, shape (rows, width), float32."""
+
+    @abstractmethod
+    def save(self, model: torch.nn.Module, processor: Any, directory: Path) -> None:
+        """Write the model in Hugging Face layout (safetensors, processor, labels)."""
+
+    @abstractmethod
+    def open(self, directory: Path) -> tuple[torch.nn.Module, Any]:
+        """A model that `save` wrote, and its processor."""

@@ -1,0 +1,138 @@
+"""A model as an ordered list of blocks, and a body that can start in the middle from stored activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Block 0 is the stem (embeddings), blocks 1..L the layers, block L + 1 the head.
+
+    stem: modules that run before the layers, in order; the first makes the hidden states from the inputs.
+    layers: blocks 1..L. layer_list: the list that the model's own forward walks through.
+    """
+
+    model: nn.Module
+    stem: tuple[nn.Module, ...]
+    layers: tuple[nn.Module, ...]
+    layer_list: nn.ModuleList
+
+    @property
+    def depth(self) -> int:
+        """L, the number of layers."""
+        return len(self.layers)
+
+    def parameters(self) -> list[list[tuple[str, nn.Parameter]]]:
+        """Named parameters by block, index 0..L + 1; each parameter is in exactly one block."""
+        block_of: dict[int, int] = {}
+        for module in self.stem:
+            block_of |= {id(p): 0 for p in module.parameters()}
+        for index, layer in enumerate(self.layers, start=1):
+            block_of |= {id(p): index for p in layer.parameters()}
+        found: list[list[tuple[str, nn.Parameter]]] = [[] for _ in range(self.depth + 2)]
+        for name, parameter in self.model.named_parameters():
+            found[block_of.get(id(parameter), self.depth + 1)].append((name, parameter))
+        return found
+
+    def modules(self, block: int) -> list[nn.Module]:
+        """The modules of the stem (0) or of one layer (1..L)."""
+        return list(self.stem) if block == 0 else [self.layers[block - 1]]
+
+    def run_until(self, depth: int, batch: Mapping[str, Tensor]) -> Tensor:
+        """The output of block `depth` for a batch, shape (rows, positions, width); later blocks do not run."""
+
+        def stop(module: nn.Module, arguments: object, output: Tensor | tuple[Tensor, ...]) -> None:
+            raise _Reached(output[0] if isinstance(output, tuple) else output)
+
+        handle = self.modules(depth)[-1].register_forward_hook(stop)
+        try:
+            self.model(**batch)
+        except _Reached as reached:
+            return reached.output
+        finally:
+            handle.remove()
+        raise AssertionError(f"the forward never ran block {depth}")
+
+
+class _Reached(Exception):
+    def __init__(self, output: Tensor) -> None:
+        self.output = output
+
+
+class StoredPrefix(nn.Module):
+    """Stands where the stem stood and returns stored activations of shape (rows, positions, width)."""
+
+    activations: Tensor | None = None
+
+    def forward(self, *arguments: object, **keywords: object) -> Tensor:
+        assert self.activations is not None, "a batch of stored activations must be set before the forward"
+        return self.activations
+
+
+class PassThrough(nn.Module):
+    """Stands where a later module of the stem stood."""
+
+    def forward(self, hidden: Tensor, *arguments: object, **keywords: object) -> Tensor:
+        return hidden
+
+
+class CutModel:
+    """A model whose blocks 0..depth are replaced by stored activations while `with cut:` is open.
+
+    The replaced modules are kept aside and put back, so that the whole model can be saved and shipped.
+    """
+
+    def __init__(self, blocks: Blocks, depth: int) -> None:
+        self.prefix = StoredPrefix()
+        self._blocks, self._depth = blocks, depth
+        self._places: list[tuple[nn.Module, str, nn.Module]] = []
+
+    def __enter__(self) -> CutModel:
+        del self._blocks.layer_list[: self._depth]
+        for index, module in enumerate(self._blocks.stem):
+            parent, name = _place(self._blocks.model, module)
+            self._places.append((parent, name, module))
+            parent._modules[name] = self.prefix if index == 0 else PassThrough()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self._blocks.layer_list[:]
+        self._blocks.layer_list.extend(self._blocks.layers)
+        for parent, name, module in self._places:
+            parent._modules[name] = module
+        self._places = []
+
+
+def _place(model: nn.Module, wanted: nn.Module) -> tuple[nn.Module, str]:
+    """The parent of a module and its name there."""
+    for parent in model.modules():
+        for name, child in parent.named_children():
+            if child is wanted:
+                return parent, name
+    raise AssertionError("the module is not in the model")
+
+
+def longest_layer_list(body: nn.Module) -> nn.ModuleList:
+    """The longest list of like layers in a body: the one its forward walks through."""
+    lists = [m for m in body.modules() if isinstance(m, nn.ModuleList) and len({type(x) for x in m}) == 1]
+    return max(lists, key=len)
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """bfloat16 where the device computes it fast, else None (float32)."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "cpu":
+        flags = torch.backends.cpu.get_cpu_capability()
+        has_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+        return torch.bfloat16 if has_bf16 and "AVX512" in flags.upper() else None
+    return None

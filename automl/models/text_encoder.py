@@ -1,0 +1,132 @@
+"""Text encoders (BERT, RoBERTa, DistilBERT, ELECTRA, MPNet, DeBERTa, ModernBERT and their likes) with a head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from automl.errors import CheckpointError
+from automl.models.base import ModelFamily
+from automl.models.blocks import Blocks, longest_layer_list
+from automl.types import Checkpoint, Schema
+
+SMALL_PARAMETERS = 70_000_000
+"""Up to here a checkpoint takes the learning rates of small encoders (methods: MiniLM, ELECTRA-small)."""
+
+LONGEST_INPUT = 512
+"""Positions; longer texts are cut. Beyond it the cost of a trial grows with little gain for classification."""
+
+MODEL_TYPES = frozenset(
+    "albert bert camembert convbert deberta deberta-v2 distilbert electra ernie mpnet modernbert nomic_bert "
+    "rembert roberta roberta-prelayernorm roformer squeezebert xlm-roberta".split()
+)
+_BODY_DROPOUTS = (
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embedding_dropout",
+    "mlp_dropout",
+)  # fmt: skip
+_HEAD_DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout")
+_STEM_NAMES = ("embeddings", "embeddings_project", "embedding_hidden_mapping_in")
+
+
+class TextEncoder(ModelFamily):
+    name = "text_encoder"
+    heads = frozenset({"sequence-classification"})
+    adaptations = frozenset({"full", "frozen"})
+
+    def claims(self, checkpoint: Checkpoint) -> bool:
+        return checkpoint.model_type in MODEL_TYPES
+
+    def space_name(self, checkpoint: Checkpoint) -> str:
+        return "text_encoder_small" if checkpoint.parameters <= SMALL_PARAMETERS else "text_encoder_base"
+
+    def load_processor(self, checkpoint: Checkpoint) -> Any:
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(checkpoint.path, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, ImportError) as error:
+            raise CheckpointError(
+                f"the tokenizer of {checkpoint.name} cannot be loaded: {' '.join(str(error).split())[:300]}",
+                "tokenizer files beside the weights",
+                "Copy tokenizer.json and tokenizer_config.json into the model's folder",
+            ) from error
+
+    def max_length(self, checkpoint: Checkpoint, processor: Any) -> int:
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(checkpoint.path, local_files_only=True)
+        positions = getattr(config, "max_position_embeddings", None) or LONGEST_INPUT
+        if "roberta" in checkpoint.model_type or checkpoint.model_type in ("camembert", "mpnet"):
+            positions -= 2  # these count positions from padding_idx + 1
+        return int(min(positions, processor.model_max_length, LONGEST_INPUT))
+
+    def padding(self, processor: Any) -> dict[str, int]:
+        return {"input_ids": processor.pad_token_id or 0, "token_type_ids": processor.pad_token_type_id}
+
+    def load(self, checkpoint: Checkpoint, head: str, schema: Schema, recipe: Mapping[str, Any]) -> nn.Module:
+        from transformers import AutoConfig, AutoModelForSequenceClassification
+
+        quiet()
+        config = AutoConfig.from_pretrained(
+            checkpoint.path,
+            local_files_only=True,
+            num_labels=len(schema.classes),
+            id2label=dict(enumerate(schema.classes)),
+            label2id={name: index for index, name in enumerate(schema.classes)},
+            problem_type="single_label_classification",
+        )
+        for names, key in ((_BODY_DROPOUTS, "dropout"), (_HEAD_DROPOUTS, "head_dropout")):
+            for name in names:
+                if hasattr(config, name):
+                    setattr(config, name, float(recipe[key]))
+        try:
+            model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
+                checkpoint.path, config=config, local_files_only=True, trust_remote_code=False, dtype=torch.float32
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{checkpoint.name} cannot be loaded: {' '.join(str(error).split())[:300]}",
+                "weights that transformers can put under a classification head",
+                "Check the folder, or name another model with --models",
+            ) from error
+        return model
+
+    def blocks(self, model: nn.Module) -> Blocks:
+        body: nn.Module = model.base_model  # type: ignore[assignment]
+        stem = [module for name, module in body.named_children() if name in _STEM_NAMES]
+        layers = longest_layer_list(body)
+        assert stem and len(layers) > 0, f"{type(model).__name__} has no embeddings and layers to speak of"
+        return Blocks(model=model, stem=tuple(stem), layers=tuple(layers), layer_list=layers)
+
+    def pooled(self, model: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        inputs = {name: value for name, value in batch.items() if name != "labels"}
+        hidden = model.base_model(**inputs)[0].float()  # type: ignore[operator]
+        mask = inputs["attention_mask"].unsqueeze(-1).float()
+        pooled: torch.Tensor = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
+        return pooled
+
+    def save(self, model: nn.Module, processor: Any, directory: Path) -> None:
+        model.save_pretrained(directory)  # type: ignore[operator]
+        processor.save_pretrained(directory)
+
+    def open(self, directory: Path) -> tuple[nn.Module, Any]:
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        quiet()
+        options = {"local_files_only": True, "trust_remote_code": False}
+        model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
+            directory, use_safetensors=True, **options
+        )
+        return model, AutoTokenizer.from_pretrained(directory, **options)
+
+
+def quiet() -> None:
+    """Keep load reports and progress bars of transformers away from the user."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

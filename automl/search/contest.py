@@ -1,0 +1,212 @@
+"""The terms of a contest, fixed before the search and the same for every contender; contest.json holds them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from automl.config import RunRequest
+from automl.errors import AutoMLError, CheckpointError, RequestError
+from automl.leaderboard.store import RunFolder
+from automl.metrics import get_metric
+from automl.models.base import ModelFamily
+from automl.models.checkpoints import default_models, find_checkpoint, short_names
+from automl.registry import get_part, parts
+from automl.search.agenda import Agenda
+from automl.search.baselines import BaselineRunner
+from automl.search.ledger import Ledger
+from automl.search.rungs import milestones
+from automl.search.space import SearchSpace, load_space
+from automl.search.sweep import Sweep, plan_slots, ray_resources, ray_session
+from automl.tasks.base import Task
+from automl.tracking.base import Tracker
+from automl.types import Budget, Contender, PreparedData, TrialSpec
+
+SMALL_ROWS = 5_000
+"""Under so many training rows a trial sees them SMALL_EPOCHS times, else LARGE_EPOCHS times (methods §1)."""
+SMALL_EPOCHS, LARGE_EPOCHS = 10, 3
+
+
+def find_contenders(request: RunRequest, task: Task) -> tuple[list[Contender], str]:
+    """Every model with every adaptation, and why these models. Collects all that is wrong and raises it once."""
+    names, reason = request.models, "named by the user"
+    if not names:
+        names, reason = default_models(task.name)
+    families = parts("automl.models", ModelFamily)  # type: ignore[type-abstract]
+    checkpoints, problems = [], []
+    for name in names:
+        try:
+            checkpoints.append(find_checkpoint(name, allow_pickle=request.allow_pickle))
+        except AutoMLError as problem:
+            problems.append(problem)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise RequestError(
+            f"{len(problems)} models cannot be used", "", "", problems=[str(problem) for problem in problems]
+        )
+    contenders = []
+    for checkpoint, short in zip(checkpoints, short_names(checkpoints), strict=True):
+        family = next((f for f in families.values() if task.head in f.heads and f.claims(checkpoint)), None)
+        if family is None:
+            raise CheckpointError(
+                f"{checkpoint.name} is a {checkpoint.model_type!r} model ({checkpoint.architecture})",
+                f"a model that takes the head {task.head!r}: {_known_types(families)}",
+                "Name another with --models",
+            )
+        for adaptation in request.adapt:
+            if adaptation not in family.adaptations:
+                raise RequestError(
+                    f"--adapt {adaptation} is not known for {checkpoint.name}",
+                    f"one of {', '.join(sorted(family.adaptations))}",
+                    "Choose with --adapt",
+                )
+            contenders.append(
+                Contender(
+                    name=f"{short}/{adaptation}", checkpoint=checkpoint, family=family.name, adaptation=adaptation
+                )
+            )
+    return contenders, reason
+
+
+def _known_types(families: dict[str, ModelFamily]) -> str:
+    return ", ".join(families)
+
+
+def find_spaces(request: RunRequest, contenders: Sequence[Contender]) -> dict[str, SearchSpace]:
+    """Every contender's search space, layered for the budget."""
+    directory = Path(request.search_spaces) if request.search_spaces else None
+    if directory is not None and not directory.is_dir():
+        raise RequestError(
+            f"--search-spaces {directory} is no folder", "a folder of YAML files", "Check the path"
+        )
+    spaces = {}
+    for contender in contenders:
+        family = get_part("automl.models", ModelFamily, contender.family)  # type: ignore[type-abstract]
+        space = load_space(family.space_name(contender.checkpoint), contender.adaptation, directory)
+        spaces[contender.name] = space.for_trials(request.contender_budget.trials)
+    return spaces
+
+
+def horizon(request: RunRequest, training_rows: int) -> tuple[int, int]:
+    """(epochs, samples) of every trial."""
+    epochs = request.max_epochs or (SMALL_EPOCHS if training_rows < SMALL_ROWS else LARGE_EPOCHS)
+    return epochs, epochs * training_rows
+
+
+def trial_seed(seed: int) -> int:
+    """The seed that every trial of the search shares: it is never searched."""
+    return seed * 1000 + 1
+
+
+def final_seeds(seed: int, count: int) -> list[int]:
+    """Fresh seeds, shared by all contenders."""
+    return [seed * 1000 + 101 + index for index in range(count)]
+
+
+def draw_up(
+    request: RunRequest,
+    prepared: PreparedData,
+    task: Task,
+    contenders: Sequence[Contender],
+    spaces: dict[str, SearchSpace],
+    models_reason: str,
+) -> dict[str, Any]:
+    """The contest as contest.json holds it."""
+    if request.metric is not None:
+        metric, metric_reason = get_metric(request.metric).name, "chosen by the user"
+        if metric not in task.metrics:
+            raise RequestError(
+                f"metric {metric!r} does not fit {task.name}", f"one of {', '.join(task.metrics)}", "Choose with --metric"
+            )
+    else:
+        metric, metric_reason = task.choose_metric(prepared.class_counts)
+    epochs, samples = horizon(request, prepared.counts["train"])
+    deviations = []
+    if request.workers > 1:
+        deviations.append(f"every training ran on {request.workers} workers")
+    return {
+        "name": Path(request.out or request.run_name).name,
+        "task": task.name,
+        "metric": metric,
+        "metrics": list(task.metrics),
+        "higher_is_better": get_metric(metric).higher_is_better,
+        "schema": prepared.schema.to_json(),
+        "contenders": [contender.to_json() for contender in contenders],
+        "spaces": {name: space.to_json() for name, space in spaces.items()},
+        "budget": request.contender_budget.to_json(),
+        "seeds": final_seeds(request.seed, request.seeds),
+        "trial_seed": trial_seed(request.seed),
+        "sampler": request.sampler,
+        "max_epochs": epochs,
+        "horizon_samples": samples,
+        "rungs": list(milestones(samples)),
+        "reasons": {
+            "task": " ".join(prepared.assumptions[-1:]),
+            "metric": metric_reason,
+            "models": models_reason,
+        },
+        "assumptions": list(prepared.assumptions),
+        "cleaned": list(prepared.cleaned),
+        "counts": dict(prepared.counts),
+        "class_counts": dict(prepared.class_counts),
+        "split_fingerprint": prepared.split.fingerprint,
+        "margin": request.margin,
+        "time_limit_seconds": request.time_limit,
+        "baselines": [],
+        "deviations": deviations,
+    }
+
+
+def trial_templates(folder: RunFolder, contest: dict[str, Any], prepared: PreparedData) -> list[TrialSpec]:
+    """One spec a contender, to which the agenda adds id, recipe and number."""
+    return [
+        TrialSpec(
+            id="",
+            kind="trial",
+            contender=contender,
+            recipe={},
+            seed=contest["trial_seed"],
+            horizon_samples=contest["horizon_samples"],
+            rungs=tuple(contest["rungs"]),
+            split_fingerprint=contest["split_fingerprint"],
+            data_directory=str(prepared.directory.resolve()),
+            run_directory=str(folder.path.resolve()),
+            task=contest["task"],
+            metric=contest["metric"],
+            schema=prepared.schema,
+        )
+        for contender in folder.contenders()
+    ]
+
+
+def run_contest(
+    folder: RunFolder, request: RunRequest, contest: dict[str, Any], prepared: PreparedData, tracker: Tracker
+) -> None:
+    """Baselines, search and finals, from wherever the run folder stands."""
+    ledger = Ledger(folder, Budget.from_json(contest["budget"]))
+    started = time.monotonic()
+    tracker.phase("baselines")
+    BaselineRunner(folder, contest, prepared, ledger, tracker).run()
+    before = sum(folder.timings().values())
+
+    def seconds_left() -> float | None:
+        if request.time_limit is None:
+            return None
+        return request.time_limit - before - (time.monotonic() - started)
+
+    trials = folder.trials()
+    ledger.reconcile(trials)
+    templates = trial_templates(folder, contest, prepared)
+    agenda = Agenda(folder, contest, templates, ledger, request.sampler, seconds_left)
+    agenda.recall(folder.started(), trials)
+    tracker.phase("search")
+    try:
+        if not agenda.finished:
+            with ray_session(request.address):
+                slots = plan_slots(ray_resources(), request.slots, request.workers)
+                Sweep(agenda, folder, tracker, slots).run()
+    finally:
+        folder.append_timing("search", time.monotonic() - started)

@@ -1,0 +1,70 @@
+"""The models that a run leaves: of each contender's finals the one with the median validation score."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+from automl.data.prepare import read_part
+from automl.leaderboard.store import RunFolder, write_atomically
+from automl.models.base import ModelFamily
+from automl.registry import get_part
+from automl.tasks.base import Task
+from automl.training.measure import measure_model
+from automl.training.workers import trial_device
+from automl.types import Contender, Part, PreparedData, TrialResult
+
+MODEL_FACTS = "automl.json"
+"""Beside the weights: what `automl predict` needs to know of the task and its columns."""
+
+
+def median_final(finals: list[TrialResult]) -> TrialResult | None:
+    """The final with the (lower) median validation score: neither luck nor the test chose it."""
+    whole = [f for f in finals if f.status == "completed" and f.model_dir and f.validation is not None]
+    ranked = sorted(whole, key=lambda final: (final.validation, final.seed))
+    return ranked[(len(ranked) - 1) // 2] if ranked else None
+
+
+def ship_models(folder: RunFolder, prepared: PreparedData) -> None:
+    """Move every contender's median final to models/ and drop the other finals' weights."""
+    for contender in folder.contenders():
+        finals = [t for t in folder.trials() if t.contender == contender.name and t.kind == "final"]
+        target = folder.models / contender.slug
+        chosen = median_final(finals)
+        if chosen is not None and not target.exists():
+            assert chosen.model_dir is not None
+            source = folder.path / chosen.model_dir
+            facts = {
+                "task": prepared.schema.task,
+                "schema": prepared.schema.to_json(),
+                "family": contender.family,
+                "contender": contender.name,
+                "trained_as": chosen.id,
+                "seed": chosen.seed,
+            }
+            write_atomically(source / MODEL_FACTS, json.dumps(facts, indent=1, ensure_ascii=False))
+            target.parent.mkdir(exist_ok=True)
+            source.rename(target)
+        for final in finals:
+            if final.model_dir:
+                shutil.rmtree(folder.path / final.model_dir, ignore_errors=True)
+
+
+def measure_models(folder: RunFolder, prepared: PreparedData) -> None:
+    """Fill measurements.json: each shipped model in turn, with nothing else running."""
+    found = folder.measurements()
+    for contender in folder.contenders():
+        directory = folder.models / contender.slug
+        if contender.name not in found and directory.exists():
+            found[contender.name] = _measure(contender, directory, prepared)
+    write_atomically(folder.measurements_file, json.dumps(found, indent=1))
+
+
+def _measure(contender: Contender, directory: Any, prepared: PreparedData) -> dict[str, Any]:
+    part: Part = "validation"
+    table = read_part(prepared.directory, part).slice(0, 40)
+    rows = {name: table.column(name).to_pylist() for name in prepared.schema.inputs}
+    family = get_part("automl.models", ModelFamily, contender.family)  # type: ignore[type-abstract]
+    task = get_part("automl.tasks", Task, prepared.schema.task)  # type: ignore[type-abstract]
+    return measure_model(directory, family, task, rows, trial_device())

@@ -1,0 +1,292 @@
+"""The one Ray Tune run: every trial and final of every contender, on the slots that there are.
+
+Tune starts processes, keeps them for trial after trial, and tells of their death; what runs next and what is stopped
+the agenda decides. Searcher and scheduler here are thin: they only carry questions and answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # with verbose=0 the only pair that prints nothing
+os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")  # 2 s, the default, loses slots to slow endings
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # one trial that Ray kills for memory would end all
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # the truth is in the run folder, not in Tune's snapshots
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # default 2: one report in 2 s at most
+os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from automl.errors import RequestError
+from automl.leaderboard.store import RunFolder, now
+from automl.search.agenda import Agenda
+from automl.tracking.base import Tracker
+from automl.training.clock import read_heartbeat
+from automl.training.workers import free_group, trainable
+from automl.types import Cost, TrialResult, TrialSpec, TrialStatus
+
+RETRIES = 2
+"""How often a training is started again after its process died."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """How many trainings run at a time, and what each of them gets."""
+
+    count: int
+    cpus: float
+    gpus: float
+    workers: int = 1
+
+    @property
+    def per_worker(self) -> dict[str, float]:
+        resources = {"CPU": self.cpus}
+        return resources | ({"GPU": self.gpus} if self.gpus else {})
+
+
+def plan_slots(resources: Mapping[str, float], slots: int | None, workers: int) -> Slots:
+    """The slots that a machine or cluster has room for. Raises RequestError where a trial cannot fit."""
+    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    if gpus:
+        count = slots or max(1, gpus // workers)
+        share = gpus / (count * workers)
+        share = float(int(share)) if share >= 1 else share
+        return Slots(count=count, cpus=max(1, cpus // (count * workers)), gpus=share, workers=workers)
+    count = slots or max(1, cpus // workers)
+    if count * workers > cpus:
+        raise RequestError(
+            f"--slots {count} with --workers {workers} needs {count * workers} CPUs",
+            f"at most {cpus}, which is what Ray sees here",
+            "Take fewer slots or fewer workers",
+        )
+    return Slots(count=count, cpus=cpus // (count * workers), gpus=0.0, workers=workers)
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[None]:
+    """A connection to Ray: a local one of its own, or a running cluster; shut down at the end."""
+    package_root = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(p for p in (package_root, os.environ.get("PYTHONPATH", "")) if p)
+    options: dict[str, Any] = {"runtime_env": {"env_vars": {"PYTHONPATH": paths}}}
+    if address is None:
+        options |= {"include_dashboard": False, "num_gpus": None}
+    else:
+        options |= {"address": address}
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **options)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def ray_resources() -> dict[str, float]:
+    """What the connected cluster has in all."""
+    resources: dict[str, float] = ray.cluster_resources()
+    return resources
+
+
+class Sweep:
+    """Carries specs from the agenda to Tune's processes, and their messages back."""
+
+    def __init__(self, agenda: Agenda, folder: RunFolder, tracker: Tracker, slots: Slots) -> None:
+        self._agenda, self._folder, self._tracker, self._slots = agenda, folder, tracker, slots
+        self._specs: dict[str, TrialSpec] = {}
+        self._started_at: dict[str, str] = {}
+        self._curves: dict[str, list[dict[str, Any]]] = {}
+        self._spent: dict[str, dict[str, float]] = {}
+        self._ends: dict[str, dict[str, Any]] = {}
+        self._stopped: set[str] = set()
+
+    # -- called by the searcher ----------------------------------------------------------------------------
+
+    def start(self, trial_id: str) -> TrialSpec | None:
+        """The next spec for a new Tune trial, recorded before it runs."""
+        if len(self._specs) >= self._slots.count:
+            return None
+        spec = self._agenda.next()
+        if spec is None:
+            return None
+        self._folder.append_started(spec)
+        self._specs[trial_id], self._curves[trial_id] = spec, []
+        self._started_at[trial_id] = now()
+        self._tracker.trial_started(spec)
+        return spec
+
+    @property
+    def finished(self) -> bool:
+        return not self._specs and self._agenda.finished
+
+    def message(self, trial_id: str, told: Mapping[str, Any]) -> bool:
+        """Take a report; False when the training is to stop."""
+        spec = self._specs[trial_id]
+        self._spent[trial_id] = dict(told["spent"])
+        if told["event"] == "end":
+            self._ends[trial_id] = dict(told)
+            return True
+        curve, row = self._curves[trial_id], told["row"]
+        if curve and row["samples_seen"] <= curve[-1]["samples_seen"]:
+            del curve[next(i for i, old in enumerate(curve) if old["samples_seen"] >= row["samples_seen"]) :]
+        curve.append(row)
+        self._tracker.trial_reported(spec, row)
+        goes_on = self._agenda.goes_on(spec, told["rung"], told["value"], told["error_of_value"])
+        if not goes_on:
+            self._stopped.add(trial_id)
+        return goes_on
+
+    def end(self, trial_id: str, died: bool) -> None:
+        """A Tune trial is over: make its TrialResult and let the agenda record it."""
+        if self._slots.workers > 1:
+            free_group(trial_id)
+        spec = self._specs.pop(trial_id)
+        end = self._ends.pop(trial_id, {})
+        curve = self._curves.pop(trial_id)
+        spent = self._spent.pop(trial_id, {})
+        if died and not end:
+            spent = read_heartbeat(self._folder.heartbeats / f"{spec.id}.json") or spent  # type: ignore[assignment]
+        status: TrialStatus = end.get("status") or ("pruned" if trial_id in self._stopped else "failed")
+        error = end.get("error")
+        if status == "failed" and error is None:
+            error = f"the training process died {RETRIES + 1} times"
+        (self._folder.heartbeats / f"{spec.id}.json").unlink(missing_ok=True)
+        result = _result(spec, status, error, curve, spent, end, self._started_at.pop(trial_id))
+        self._agenda.end(result)
+        self._tracker.trial_ended(spec, result)
+
+    # -- the run ---------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run until the agenda is empty. Raises KeyboardInterrupt when the user interrupts."""
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        directory = self._folder.logs / "tune"
+        directory.mkdir(parents=True, exist_ok=True)
+        slots = self._slots
+        function = trainable(slots.workers, slots.per_worker)
+        resources = slots.per_worker if slots.workers == 1 else {"CPU": 0.01}
+        tuner = tune.Tuner(
+            tune.with_resources(function, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=_Asks(self),
+                scheduler=_Decides(self),
+                num_samples=-1,
+                reuse_actors=slots.workers == 1,
+                trial_name_creator=lambda trial: str(trial.trial_id),
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                name=f"sweep-{len(list(directory.iterdir()))}",
+                storage_path=str(directory.resolve()),
+                verbose=0,
+                log_to_file=True,
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            ),
+        )
+        tuner.fit()
+        if not self.finished:
+            raise KeyboardInterrupt  # Tune swallows the signal and returns
+
+
+def _result(
+    spec: TrialSpec,
+    status: TrialStatus,
+    error: str | None,
+    curve: list[dict[str, Any]],
+    spent: dict[str, float],
+    end: Mapping[str, Any],
+    started_at: str,
+) -> TrialResult:
+    from datetime import UTC, datetime
+
+    wall = end.get("wall_seconds")
+    if wall is None:
+        wall = (datetime.now(UTC) - datetime.fromisoformat(started_at)).total_seconds()
+    return TrialResult(
+        id=spec.id,
+        kind=spec.kind,
+        contender=spec.contender.name,
+        status=status,
+        recipe=spec.recipe,
+        seed=spec.seed,
+        horizon_samples=spec.horizon_samples,
+        curve=tuple(curve),
+        validation=curve[-1][spec.metric] if curve else None,
+        cost=Cost(
+            device_seconds=sum(spent.values()),
+            wall_seconds=wall,
+            samples_seen=curve[-1]["samples_seen"] if curve else 0,
+            peak_memory_bytes=end.get("peak_memory_bytes", 0),
+        ),
+        error=error,
+        predictions_file=end.get("predictions_file"),
+        split_fingerprint=spec.split_fingerprint,
+        environment=end.get("environment", {}),
+        started_at=end.get("started_at", started_at),
+        ended_at=now(),
+        number=spec.number,
+        spent=spent,
+        metrics=end.get("metrics") or {},
+        parameters=end.get("parameters"),
+        model_dir=end.get("model_dir"),
+    )
+
+
+class _Asks(Searcher):  # type: ignore[misc]
+    """Tune's searcher: asks the sweep for the next spec."""
+
+    def __init__(self, sweep: Sweep | None) -> None:
+        super().__init__()
+        self._sweep = sweep
+
+    def __reduce__(self) -> Any:
+        return _Asks, (None,)  # Tune pickles it into its snapshot; ours is the run folder
+
+    def set_search_properties(self, *_: Any, **__: Any) -> bool:
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        assert self._sweep is not None
+        spec = self._sweep.start(trial_id)
+        if spec is not None:
+            return {"spec": spec.to_json()}
+        return Searcher.FINISHED if self._sweep.finished else None
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        assert self._sweep is not None
+        self._sweep.end(trial_id, died=error)
+
+    def save(self, checkpoint_path: str) -> None:
+        Path(checkpoint_path).write_text("")
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise AssertionError("a run is resumed from its folder")
+
+
+class _Decides(FIFOScheduler):  # type: ignore[misc]
+    """Tune's scheduler: hands every report to the sweep and passes the decision on."""
+
+    def __init__(self, sweep: Sweep | None) -> None:
+        super().__init__()
+        self._sweep = sweep
+
+    def __reduce__(self) -> Any:
+        return _Decides, (None,)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        assert self._sweep is not None
+        goes_on = self._sweep.message(trial.trial_id, result)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+

@@ -1,0 +1,89 @@
+"""A task: everything that it alone knows. One file per task; the registry finds it by importing this package."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.types import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+
+Features = NDArray[np.float32]
+Field = tuple[NDArray[Any], NDArray[np.int64]]
+"""Values of all rows end to end, shape (total, ...), and offsets, shape (rows + 1,): row i is
+values[offsets[i]:offsets[i + 1]]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """A zero-training yardstick that every board lists.
+
+    needs: 'inputs' (the columns), 'features' (pooled hidden states of a frozen checkpoint), or 'labels' alone.
+    """
+
+    name: str
+    needs: str
+
+
+class Task(ABC):
+    """What a task must tell. `head` is the one string through which it meets the model families."""
+
+    name: str
+    head: str
+    pipeline: str
+    """The name under which `transformers.pipeline` serves the head."""
+    metrics: tuple[str, ...]
+    """Every metric that is recorded; the first is the usual one."""
+
+    @abstractmethod
+    def choose_metric(self, class_counts: Mapping[str, int]) -> tuple[str, str]:
+        """The metric that decides on this data, and the reason in one sentence."""
+
+    @abstractmethod
+    def encode(self, table: pa.Table, schema: Schema, processor: Any, max_length: int) -> dict[str, Field]:
+        """Model inputs of every row, ragged, by the name of the model's argument."""
+
+    @abstractmethod
+    def labels(self, table: pa.Table, schema: Schema) -> NDArray[np.int64]:
+        """Targets as numbers, shape (rows,)."""
+
+    @abstractmethod
+    def collate(
+        self, rows: Sequence[Mapping[str, NDArray[Any]]], labels: NDArray[np.int64] | None, padding: Mapping[str, int]
+    ) -> dict[str, torch.Tensor]:
+        """A batch padded to its longest row. padding: the value that fills each field."""
+
+    @abstractmethod
+    def loss(self, outputs: Any, labels: torch.Tensor, recipe: Mapping[str, Any]) -> torch.Tensor:
+        """The mean loss of a batch, from what the model's head put out."""
+
+    @abstractmethod
+    def predict(self, outputs: Any) -> NDArray[np.float32]:
+        """Predictions from a model's outputs: probabilities of shape (rows, classes)."""
+
+    @abstractmethod
+    def answers(self, predictions: NDArray[np.float32], schema: Schema) -> dict[str, list[Any]]:
+        """What a user reads for each row: {"prediction": [...], "probability": [...]}."""
+
+    @abstractmethod
+    def baselines(self) -> tuple[Baseline, ...]:
+        """The yardsticks of this task."""
+
+    @abstractmethod
+    def fit_baseline(
+        self,
+        baseline: Baseline,
+        schema: Schema,
+        train: tuple[Any, NDArray[np.int64]],
+        validation: tuple[Any, NDArray[np.int64]],
+        seed: int,
+    ) -> Any:
+        """A fitted object with predict_proba over all classes of the schema; validation picks its strength."""

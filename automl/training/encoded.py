@@ -1,0 +1,118 @@
+"""Model inputs of one part, encoded once per contender and memory-mapped by every trial."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.data.prepare import read_part
+from automl.models.base import ModelFamily
+from automl.tasks.base import Task
+from automl.types import Checkpoint, Part, Schema
+
+
+def build_once(directory: Path, build: Callable[[Path], None]) -> None:
+    """Fill a cache directory unless it is there; whole or not at all, by one process at a time."""
+    if directory.exists():
+        return
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{directory}.lock"):
+        if directory.exists():
+            return
+        unfinished = directory.with_name(f".{directory.name}.{os.getpid()}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            build(unfinished)
+            unfinished.rename(directory)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class EncodedPart:
+    """Rows as ragged fields: `values[name][offsets[i]:offsets[i + 1]]` is field `name` of row i.
+
+    labels: shape (rows,), or None for the sealed test.
+    """
+
+    values: dict[str, NDArray[Any]]
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.int64] | None
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def rows(self, indices: NDArray[np.int64]) -> list[dict[str, NDArray[Any]]]:
+        offsets = self.offsets
+        return [
+            {name: values[offsets[i] : offsets[i + 1]] for name, values in self.values.items()} for i in indices
+        ]
+
+
+def encode_part(
+    directory: Path,
+    part: Part,
+    data_directory: Path,
+    task: Task,
+    family: ModelFamily,
+    checkpoint: Checkpoint,
+    schema: Schema,
+) -> EncodedPart:
+    """The encoded rows of a part, made on first use. directory: this contender's cache."""
+
+    def build(target: Path) -> None:
+        table = read_part(data_directory, part)
+        processor = family.load_processor(checkpoint)
+        fields = task.encode(table, schema, processor, family.max_length(checkpoint, processor))
+        offsets = next(iter(fields.values()))[1]
+        for name, (values, own_offsets) in fields.items():
+            assert np.array_equal(offsets, own_offsets), f"field {name} is ragged in its own way"
+            np.save(target / f"{name}.npy", values)
+        np.save(target / "offsets.npy", offsets)
+        if part != "test":
+            np.save(target / "labels.npy", task.labels(table, schema))
+        (target / "fields.json").write_text(json.dumps(sorted(fields)))
+
+    folder = directory / f"encoded-{part}"
+    build_once(folder, build)
+    names = json.loads((folder / "fields.json").read_text())
+    labels = folder / "labels.npy"
+    return EncodedPart(
+        values={name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names},
+        offsets=np.load(folder / "offsets.npy"),
+        labels=np.load(labels) if labels.exists() else None,
+    )
+
+
+def shuffled_batches(
+    lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int, bucket_batches: int = 50
+) -> list[NDArray[np.int64]]:
+    """Every row once, in batches of rows of like length, in an order that seed and epoch alone decide."""
+    generator = np.random.default_rng((seed, epoch))
+    order = generator.permutation(len(lengths))
+    batches: list[NDArray[np.int64]] = []
+    for start in range(0, len(order), batch_size * bucket_batches):
+        bucket = order[start : start + batch_size * bucket_batches]
+        bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
+        batches.extend(bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size))
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """Every row once, longest first: least padding, and an out-of-memory comes at once or never."""
+    order = np.argsort(-lengths, kind="stable")
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

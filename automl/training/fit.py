@@ -1,0 +1,340 @@
+"""The one training loop, for every task and family. It knows neither Ray nor the search.
+
+A `Context` tells it who it is among its workers and takes its reports; a report may end it (by raising).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from automl.metrics import get_metric
+from automl.models.base import ModelFamily
+from automl.models.blocks import CutModel, autocast_dtype, count_parameters
+from automl.registry import get_part
+from automl.tasks.base import Task
+from automl.training.checkpoint import load_checkpoint, save_checkpoint
+from automl.training.clock import SlotClock
+from automl.training.encoded import EncodedPart, encode_part, shuffled_batches
+from automl.training.evaluation import predict_rows, score_rows, standard_error
+from automl.training.frozen_prefix import StoredActivations, store_activations, why_not_stored
+from automl.training.optimizer import BlockwiseAdamW
+from automl.training.recipe import Recipe
+from automl.training.unfreezing import Unfreezing
+from automl.types import TrialSpec
+
+CURVE_POINTS = 6
+CHECKPOINT_SECONDS = 60.0
+DIVERGED_STEPS = 3
+"""So many steps with a loss that is no number end a training."""
+
+
+class Diverged(Exception):
+    """The loss stopped being a number."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One evaluation. `rung` is the rung's samples when it is one, else None."""
+
+    row: dict[str, Any]
+    rung: int | None
+    value: float
+    error: float
+
+
+class Context(Protocol):
+    """What the loop is told of the world it runs in."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    def report(self, report: Report) -> None:
+        """Hand an evaluation on; does not return when the training is to stop. Every rank calls it."""
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model as it computes gradients over all workers."""
+
+
+@dataclass
+class Outcome:
+    """What a whole training leaves."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    predictions_file: str | None = None
+    model_dir: str | None = None
+    parameters: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+class Training:
+    """One training of one recipe: set up, run over the fixed horizon, predict, save."""
+
+    def __init__(self, spec: TrialSpec, context: Context, clock: SlotClock) -> None:
+        self.spec, self.context, self.clock = spec, context, clock
+        self.device = context.device
+        self.autocast = autocast_dtype(self.device)
+        self.recipe = Recipe.of(spec.recipe)
+        self.task = get_part("automl.tasks", Task, spec.task)  # type: ignore[type-abstract]
+        self.family = get_part("automl.models", ModelFamily, spec.contender.family)  # type: ignore[type-abstract]
+        self.metric = get_metric(spec.metric)
+        self.run_directory = Path(spec.run_directory)
+        self.cache = self.run_directory / "cache" / spec.contender.slug
+        self.outcome = Outcome()
+        self.curve: list[dict[str, Any]] = []
+        self._activations: dict[int, StoredActivations] = {}
+        self._cut: CutModel | None = None
+
+    # -- set up ------------------------------------------------------------------------------------------
+
+    def _part(self, name: Any) -> EncodedPart:
+        spec = self.spec
+        data = Path(spec.data_directory)
+        with self.clock.charging("cache"):
+            return encode_part(
+                self.cache, name, data, self.task, self.family, spec.contender.checkpoint, spec.schema
+            )
+
+    def _set_up(self) -> None:
+        spec = self.spec
+        seed_everything(spec.seed)
+        self.train, self.validation = self._part("train"), self._part("validation")
+        self.processor = self.family.load_processor(spec.contender.checkpoint)
+        self.padding = self.family.padding(self.processor)
+        checkpoint, recipe = spec.contender.checkpoint, spec.recipe
+        self.model = self.family.load(checkpoint, self.task.head, spec.schema, recipe).to(self.device)
+        self.outcome.parameters = count_parameters(self.model)
+        self.blocks = self.family.blocks(self.model)
+        self.unfreezing = Unfreezing(self.recipe, self.blocks.depth)
+        self.optimizer = BlockwiseAdamW(self.blocks, self.recipe, self.unfreezing)
+        self._store_prefix()
+        seed_everything(spec.seed + 1)  # the same stream of dropout whether or not the store had to be built
+
+    def _store_prefix(self) -> None:
+        depth = self.unfreezing.frozen_depth
+        if depth is None:
+            return
+        self.cache.mkdir(parents=True, exist_ok=True)
+        width = self.model.config.hidden_size  # type: ignore[union-attr]
+        reason = why_not_stored(self.train, width, self.cache)  # type: ignore[arg-type]
+        if reason is not None:
+            self.outcome.notes.append(f"frozen activations are computed anew each time: {reason}")
+            return
+        with self.clock.charging("cache"):
+            for name, part in (("train", self.train), ("validation", self.validation)):
+                self._activations[id(part)] = store_activations(
+                    self.cache, name, part, self.blocks, depth, self.task, self.padding, self.device, self.autocast
+                )
+        self._cut = CutModel(self.blocks, depth)
+
+    def _make_batch(self, part: EncodedPart, indices: NDArray[np.int64]) -> dict[str, Tensor]:
+        labels = None if part.labels is None else part.labels[indices]
+        batch = self.task.collate(part.rows(indices), labels, self.padding)
+        if self._cut is not None and id(part) in self._activations:
+            self._cut.prefix.activations = self._activations[id(part)].batch(indices, self.device)
+        return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+
+    # -- the loop ----------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Train over the horizon, reporting at every rung and curve point.
+
+        Raises Diverged, torch.OutOfMemoryError, MemoryError, CheckpointError, or whatever a report raises.
+        """
+        self._set_up()
+        if self._cut is None:
+            self._learn()
+        else:
+            with self._cut:
+                self._learn()
+            self._cut = None
+        if self.spec.kind != "trial" and self.context.rank == 0:
+            self._predict_and_save()
+        self.clock.tick()
+        return self.outcome
+
+    def _evaluation_points(self) -> list[tuple[int, int | None]]:
+        """(samples, rung or None), ascending, the horizon last."""
+        horizon, rungs = self.spec.horizon_samples, set(self.spec.rungs)
+        epochs = max(1, round(horizon / len(self.train)))
+        points = min(CURVE_POINTS, max(epochs, 2))
+        samples = rungs | {round(horizon * i / points) for i in range(1, points + 1)}
+        return [(s, s if s in rungs else None) for s in sorted(samples)]
+
+    def _learn(self) -> None:
+        horizon, size = self.spec.horizon_samples, self.recipe.batch_size
+        points = self._evaluation_points()
+        resume_file = self.run_directory / "checkpoints" / f"{self.spec.id}.resume.pt"
+        wrapped: nn.Module = self.model
+        start = load_checkpoint(resume_file, self.model, self.optimizer, self.device)
+        seen, skip, losses, bad_steps = 0, 0, _Mean(), 0
+        if start is not None:
+            skip, self.curve = start["samples_seen"], start["curve"]
+            losses.total, losses.weight = start["losses"]
+            points = [p for p in points if p[0] > skip]
+            wrapped = self.context.wrap(self.model)
+        saved_at = self.clock.device_seconds
+        batches = _stream(self.train, size, self.spec.seed, horizon)
+        for indices in batches:
+            if seen < skip:  # trained before the interruption
+                seen += len(indices)
+                continue
+            progress = seen / horizon
+            if self.optimizer.release(progress):
+                wrapped = self.context.wrap(self.model)
+                self.optimizer.train_mode(self.model)
+            elif not self.model.training:
+                self.optimizer.train_mode(self.model)
+            loss = self._backward(wrapped, indices)
+            if math.isfinite(loss):
+                self.optimizer.step(progress)
+                losses.add(loss, len(indices))
+                bad_steps = 0
+            else:
+                self.optimizer.skip()
+                bad_steps += 1
+                if bad_steps >= DIVERGED_STEPS:
+                    raise Diverged(f"the loss was no number for {bad_steps} steps, at {seen} samples")
+            seen += len(indices)
+            self.clock.tick()
+            if points and seen >= points[0][0]:
+                rung = points.pop(0)[1]
+                while points and seen >= points[0][0]:
+                    rung = points.pop(0)[1] or rung
+                self._evaluate(seen, rung, losses.take())
+                if points and self.clock.device_seconds - saved_at >= CHECKPOINT_SECONDS and self.context.rank == 0:
+                    state = {"samples_seen": seen, "curve": self.curve, "losses": (losses.total, losses.weight)}
+                    save_checkpoint(resume_file, self.model, self.optimizer, state)
+                    saved_at = self.clock.device_seconds
+        resume_file.unlink(missing_ok=True)
+
+    def _backward(self, wrapped: nn.Module, indices: NDArray[np.int64]) -> float:
+        """Gradients of one global batch; the mean loss of this worker's share of it."""
+        rank, world = self.context.rank, self.context.world
+        own = indices[rank::world]
+        if len(own) == 0:  # a worker without a row still takes part in the exchange of gradients
+            own, weight = indices[:1], 0.0
+        else:
+            weight = len(own) * world / len(indices)
+        batch = self._make_batch(self.train, own)
+        labels = batch.pop("labels")
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            loss = self.task.loss(wrapped(**batch), labels, self.spec.recipe)
+        (loss * weight if weight != 1.0 else loss).backward()
+        return float(loss.detach())
+
+    def _evaluate(self, seen: int, rung: int | None, train_loss: float) -> None:
+        with self.clock.charging("validate"):
+            labels = self.validation.labels
+            assert labels is not None
+            predictions = self._predict(self.validation)
+            scores = score_rows(labels, predictions, self.task.metrics)
+            value = scores.get(self.metric.name, math.nan)
+            error = standard_error(labels, predictions, self.metric) if rung is not None else 0.0
+        if not math.isfinite(value):
+            raise Diverged(f"the validation score was no number, at {seen} samples")
+        spent = self.clock.device_seconds
+        row = {"samples_seen": seen, "train_loss": train_loss, **scores, "device_seconds": round(spent, 3)}
+        row |= {} if rung is None else {"rung": rung}
+        self.curve.append(row)
+        self.outcome.metrics = scores
+        self.context.report(Report(row=row, rung=rung, value=value, error=error))
+
+    def _predict(self, part: EncodedPart) -> NDArray[np.float32]:
+        return predict_rows(
+            self.model, part, self.task, self._make_batch, self.device, self.autocast, self.clock.tick
+        )
+
+    def _predict_and_save(self) -> None:
+        """Predictions on validation and on the test's inputs, and the model, for the board and the user."""
+        self._activations = {}
+        validation = self._predict(self.validation)
+        test = self._predict(self._part("test"))
+        file = self.run_directory / "predictions" / f"{self.spec.id}.npz"
+        file.parent.mkdir(exist_ok=True)
+        save_predictions(file, validation, test)
+        self.outcome.predictions_file = f"predictions/{file.name}"
+        if self.spec.kind == "final":
+            directory = self.run_directory / "checkpoints" / self.spec.id
+            self.family.save(self.model, self.processor, directory)
+            self.outcome.model_dir = f"checkpoints/{self.spec.id}"
+
+
+class _Mean:
+    """A weighted mean that starts anew when taken."""
+
+    def __init__(self) -> None:
+        self.total, self.weight = 0.0, 0
+
+    def add(self, value: float, weight: int) -> None:
+        self.total += value * weight
+        self.weight += weight
+
+    def take(self) -> float:
+        mean = self.total / self.weight if self.weight else 0.0
+        self.total, self.weight = 0.0, 0
+        return mean
+
+
+def _stream(part: EncodedPart, size: int, seed: int, horizon: int) -> Any:
+    """Batches of row indices, epoch after epoch, until the horizon's samples have been seen."""
+    seen, epoch = 0, 0
+    while seen < horizon:
+        for indices in shuffled_batches(part.lengths, size, seed, epoch):
+            indices = indices[: horizon - seen]
+            yield indices
+            seen += len(indices)
+            if seen >= horizon:
+                return
+        epoch += 1
+
+
+def save_predictions(file: Path, validation: NDArray[np.float32], test: NDArray[np.float32]) -> None:
+    """Write predictions whole or not at all."""
+    temporary = file.with_suffix(".tmp.npz")
+    np.savez_compressed(temporary, validation=validation, test=test)
+    temporary.replace(file)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Most memory held since `reset_peak_memory`: of the device where it has its own, else of the process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    except (OSError, IndexError):
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def reset_peak_memory(device: torch.device, clear_refs: Path = Path("/proc/self/clear_refs")) -> None:
+    """Start counting the peak anew; a process that serves trial after trial would report its largest."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        clear_refs.write_text("5")
+    except OSError:
+        return  # not Linux, or not allowed: the peak is then the process's
+
+

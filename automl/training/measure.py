@@ -1,0 +1,50 @@
+"""What a shipped model costs to use: latency, parameters, size on disk. Measured alone, one model after another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from automl.models.base import ModelFamily
+from automl.models.blocks import count_parameters
+from automl.tasks.base import Task
+
+REPEATS = 30
+WARM_UP = 5
+
+
+def measure_model(
+    directory: Path, family: ModelFamily, task: Task, rows: dict[str, list[str]], device: torch.device
+) -> dict[str, Any]:
+    """Latency in ms of one row at a time, raw input to prediction, in float32.
+
+    rows: input columns; one row is measured after another, REPEATS in all.
+    """
+    model, processor = family.open(directory)
+    model.to(device).eval()
+    padding = family.padding(processor)
+    columns = list(rows.values())
+    seconds = []
+    for index in range(WARM_UP + REPEATS):
+        texts = [column[index % len(column)] for column in columns]
+        started = perf_counter()
+        encoded = processor(*texts, truncation=True)
+        row = {name: np.asarray(values) for name, values in encoded.items()}
+        batch = {name: value.to(device) for name, value in task.collate([row], None, padding).items()}
+        with torch.inference_mode():
+            task.predict(model(**batch))  # brings the result to the CPU, so the device has finished
+        seconds.append(perf_counter() - started)
+    return {
+        **percentiles_ms(seconds[WARM_UP:]),
+        "parameters": count_parameters(model),
+        "size_bytes": sum(f.stat().st_size for f in directory.rglob("*") if f.is_file()),
+    }
+
+
+def percentiles_ms(seconds: list[float]) -> dict[str, float]:
+    p50, p95 = np.percentile(np.asarray(seconds) * 1000, [50, 95])
+    return {"latency_ms_p50": round(float(p50), 3), "latency_ms_p95": round(float(p95), 3)}

@@ -1,0 +1,95 @@
+"""AdamW whose groups appear when their block is released."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from automl.models.blocks import Blocks
+from automl.training.recipe import Recipe
+from automl.training.unfreezing import Unfreezing
+
+
+class BlockwiseAdamW:
+    """AdamW (bias-corrected) with one learning rate a block, over the blocks that learn now.
+
+    A block's parameters enter at its release: before, they have no state and no weight decay.
+    """
+
+    def __init__(self, blocks: Blocks, recipe: Recipe, unfreezing: Unfreezing) -> None:
+        self._parameters, self._recipe, self._unfreezing = blocks.parameters(), recipe, unfreezing
+        self._blocks = blocks
+        self._bottom = len(self._parameters)
+        self._adamw: torch.optim.AdamW | None = None
+        self._last_release: float | None = None
+        self._releases: list[float] = []
+
+    def release(self, progress: float) -> bool:
+        """Let the blocks learn that are due at this progress; True when the trainable set changed."""
+        bottom = self._unfreezing.first_learning_block(progress)
+        if bottom == self._bottom:
+            return False
+        started = self._adamw is not None
+        for block in range(bottom, self._bottom):
+            self._add(block)
+        for block in range(bottom):
+            for _, parameter in self._parameters[block]:
+                parameter.requires_grad_(False)
+        self._bottom = bottom
+        self._last_release = progress if started else None
+        self._releases.append(progress)
+        return True
+
+    def _add(self, block: int) -> None:
+        rate = self._recipe.step_learning_rate * self._unfreezing.learning_rate_ratio(block)
+        decayed, plain = [], []
+        for _, parameter in self._parameters[block]:
+            parameter.requires_grad_(True)
+            (decayed if parameter.ndim >= 2 else plain).append(parameter)  # biases and norms never decay
+        for parameters, decay in ((decayed, self._recipe.weight_decay), (plain, 0.0)):
+            if not parameters:
+                continue
+            group = {"params": parameters, "weight_decay": decay, "peak": rate, "lr": rate}
+            if self._adamw is None:
+                fused = parameters[0].device.type in ("cpu", "cuda")
+                self._adamw = torch.optim.AdamW([group], betas=(0.9, 0.999), eps=1e-8, fused=fused)
+            else:
+                self._adamw.add_param_group(group)
+
+    def step(self, progress: float) -> float:
+        """Clip, take one step at this progress, clear the gradients; the gradient norm before clipping."""
+        assert self._adamw is not None
+        factor = self._unfreezing.factor(progress, self._last_release)
+        learning = []
+        for group in self._adamw.param_groups:
+            group["lr"] = group["peak"] * factor
+            learning.extend(group["params"])
+        norm = torch.nn.utils.clip_grad_norm_(learning, self._recipe.gradient_clip)
+        self._adamw.step()
+        self._adamw.zero_grad(set_to_none=True)
+        return float(norm)
+
+    def skip(self) -> None:
+        """Drop the gradients of a step whose loss was no number."""
+        assert self._adamw is not None
+        self._adamw.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        assert self._adamw is not None
+        return {"releases": self._releases, "last_release": self._last_release, "adamw": self._adamw.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Release the blocks that had been released, in the same order, and put Adam's state back."""
+        for progress in state["releases"]:
+            self.release(progress)
+        self._last_release = state["last_release"]
+        assert self._adamw is not None
+        self._adamw.load_state_dict(state["adamw"])
+
+    def train_mode(self, model: torch.nn.Module) -> None:
+        """Training mode for the blocks that learn; frozen blocks stay in eval (dropout, running statistics)."""
+        model.train()
+        for block in range(min(self._bottom, self._blocks.depth + 1)):
+            for module in self._blocks.modules(block):
+                module.eval()
