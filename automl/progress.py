@@ -1,0 +1,237 @@
+"""The live view of a run: a moving table in a terminal, one line an event elsewhere; on standard error."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from automl.leaderboard.store import RunFolder
+from automl.terminal import safe, seconds_text
+from automl.tracking.base import RunInfo, Tracker
+from automl.types import TrialResult, TrialSpec
+
+NARROW = 90
+"""Below this many characters the columns that can be read in the report are left out."""
+_REFRESHES_PER_SECOND = 4
+
+
+@dataclass
+class Standing:
+    """How far one contender is. Results by trial id, so that one told twice counts once."""
+
+    trials_planned: int | None
+    finals_planned: int
+    seconds_allowed: float | None
+    results: dict[str, TrialResult] = field(default_factory=dict)
+    running: dict[str, float] = field(default_factory=dict)
+
+    def count(self, *statuses: str) -> int:
+        return sum(result.kind == "trial" and result.status in statuses for result in self.results.values())
+
+    @property
+    def trials_ended(self) -> int:
+        return sum(result.kind == "trial" for result in self.results.values())
+
+    @property
+    def finals_ended(self) -> int:
+        return sum(result.kind in ("final", "default") for result in self.results.values())
+
+    @property
+    def spent(self) -> float:
+        """Device-seconds of ended trainings, and of running ones as far as they have reported."""
+        ended = sum(result.cost.device_seconds for result in self.results.values())
+        return ended + sum(self.running.values())
+
+    def best(self, higher_is_better: bool) -> float | None:
+        """The best validation value of the search so far, pruned trials left out as at the end."""
+        values = [
+            result.validation
+            for result in self.results.values()
+            if result.kind == "trial" and result.status == "completed" and result.validation is not None
+        ]
+        if not values:
+            return None
+        return max(values) if higher_is_better else min(values)
+
+    def seconds_left(self) -> float | None:
+        """Device-seconds that are still to be spent, as far as the ended trainings tell; None before."""
+        if self.seconds_allowed is not None:
+            return max(0.0, self.seconds_allowed - self.spent)
+        search = [r.cost.device_seconds for r in self.results.values() if r.kind == "trial"]
+        whole = [r.cost.device_seconds for r in self.results.values() if r.status == "completed"]
+        if not search or not whole:
+            return None
+        # Once finals run, the search is over, with fewer trials than planned where time was short.
+        trials_left = max(0, (self.trials_planned or 0) - len(search)) if self.finals_ended == 0 else 0
+        left = trials_left * sum(search) / len(search)
+        left += max(0, self.finals_planned - self.finals_ended) * sum(whole) / len(whole)
+        return max(0.0, left - sum(self.running.values()))
+
+
+class LiveView(Tracker):
+    """Shows a run while it goes on.
+
+    console: where to; standard error by default, so that `--json` has standard output for itself.
+    clock: seconds that only grow.
+    """
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console or Console(stderr=True)
+        self._clock = clock
+        self._began = clock()
+        self._phase = ""
+        self._info: RunInfo | None = None
+        self._standings: dict[str, Standing] = {}
+        self._spent_at_start, self._started_at = 0.0, self._began
+        self._live: Live | None = None
+        self._lock = threading.RLock()  # the table is drawn by a thread of its own
+
+    # -- events -------------------------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        self._line(text)
+
+    def phase(self, name: str) -> None:
+        with self._lock:
+            self._phase = name
+        if self._live is None:
+            self._line(name, style="bold")
+
+    def start(self, info: RunInfo) -> None:
+        budget = info.budget
+        with self._lock:
+            self._info, self._started_at = info, self._clock()
+            for contender in info.contenders:
+                self._standings[contender.name] = Standing(
+                    trials_planned=budget.trials,
+                    finals_planned=2 * len(info.seeds),  # the winner's and the untuned recipe's
+                    seconds_allowed=budget.device_seconds,
+                )
+            for result in RunFolder(info.run_directory).trials():  # a resumed run has some already
+                if result.contender in self._standings:
+                    self._standings[result.contender].results[result.id] = result
+            self._spent_at_start = self._spent()
+        each = (
+            f"{budget.trials} trials"
+            if budget.trials
+            else f"{seconds_text(budget.device_seconds)} of device time"
+        )
+        self._line(f"{len(info.contenders)} contenders, {each} each, {len(info.seeds)} seeds in the finals")
+        if self._console.is_terminal:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._table,
+                refresh_per_second=_REFRESHES_PER_SECOND,
+                vertical_overflow="crop",
+            )
+            self._live.start()
+
+    def trial_started(self, spec: TrialSpec) -> None:
+        with self._lock:
+            if standing := self._standings.get(spec.contender.name):
+                standing.running[spec.id] = 0.0
+
+    def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+        with self._lock:
+            if standing := self._standings.get(spec.contender.name):
+                standing.running[spec.id] = float(row.get("device_seconds") or 0.0)
+
+    def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
+        with self._lock:
+            if standing := self._standings.get(result.contender):
+                standing.running.pop(result.id, None)
+                standing.results[result.id] = result
+        failed = result.status in ("failed", "out_of_memory")
+        if self._live is None or failed:  # in a terminal the table tells the rest
+            self._line(self._sentence(result), style="red" if failed else "")
+
+    def close(self, status: str) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if status != "done":
+            self._line(status, style="bold")
+
+    # -- what is shown ------------------------------------------------------------------------------------
+
+    def _line(self, text: str, style: str = "") -> None:
+        elapsed = f"[{seconds_text(self._clock() - self._began)}] "
+        # Not wrapped when it goes to a file: one event is one line there.
+        line = Text(elapsed + safe(text), style=style)
+        self._console.print(line, soft_wrap=not self._console.is_terminal)
+
+    def _sentence(self, result: TrialResult) -> str:
+        names = {"trial": f"trial {result.number}", "final": "final", "default": "untuned final"}
+        what = names.get(result.kind, result.kind)
+        seed = f", seed {result.seed}" if result.kind in ("final", "default") else ""
+        value = (
+            f", validation {self._metric} {result.validation:.4f}" if result.validation is not None else ""
+        )
+        status = result.status.replace("_", " ")
+        reason = f": {result.error.strip().splitlines()[-1]}" if result.error and result.error.strip() else ""
+        seconds = seconds_text(result.cost.device_seconds)
+        return f"{result.contender} {what}{seed} {status}{value}, {seconds}{reason}"
+
+    @property
+    def _metric(self) -> str:
+        return self._info.metric if self._info else "metric"
+
+    def _spent(self) -> float:
+        return sum(standing.spent for standing in self._standings.values())
+
+    def seconds_left(self) -> float | None:
+        """Wall seconds until the finals are done, at the pace so far; None before there is a pace."""
+        if self._info is None:
+            return None
+        lefts = [standing.seconds_left() for standing in self._standings.values()]
+        known = [left for left in lefts if left is not None]
+        elapsed, spent = self._clock() - self._started_at, self._spent() - self._spent_at_start
+        if not known or elapsed <= 0 or spent <= 0:
+            return None
+        # A contender that has not ended a trial yet is taken to be like the mean of the others.
+        left = sum(known) / len(known) * len(lefts) / (spent / elapsed)
+        limit = self._info.time_limit_seconds
+        return left if limit is None else min(left, max(0.0, limit - (self._clock() - self._began)))
+
+    def _table(self) -> RenderableType:
+        with self._lock:
+            wide = self._console.width >= NARROW
+            table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+            table.add_column("contender", overflow="ellipsis", no_wrap=True)
+            for title in ("trials", "pruned", "failed") if wide else ("trials",):
+                table.add_column(title, justify="right", no_wrap=True)
+            table.add_column(Text(f"best {self._metric}" if wide else "best"), justify="right", no_wrap=True)
+            for title in ("finals", "spent", "running") if wide else ("spent",):
+                table.add_column(title, justify="right", no_wrap=True)
+            for name, standing in self._standings.items():
+                table.add_row(*(Text(cell) for cell in self._cells(name, standing, wide)))
+            left = self.seconds_left()
+            head = f"{self._phase}  {seconds_text(self._clock() - self._began)}"
+            if left is not None and self._phase in ("search", "finals"):
+                head += f", about {seconds_text(left)} left"
+            return Group(Text(head, style="bold"), table)
+
+    def _cells(self, name: str, standing: Standing, wide: bool) -> list[str]:
+        higher = self._info.higher_is_better if self._info else True
+        best = standing.best(higher)
+        trials = str(standing.trials_ended)
+        if standing.trials_planned is not None:
+            trials += f"/{standing.trials_planned}"
+        spent = seconds_text(standing.spent)
+        if standing.seconds_allowed is not None:
+            spent += f" of {seconds_text(standing.seconds_allowed)}"
+        value = "" if best is None else f"{best:.4f}"
+        if not wide:
+            return [safe(name), trials, value, spent]
+        finals = f"{standing.finals_ended}/{standing.finals_planned}" if standing.finals_ended else ""
+        pruned, failed = standing.count("pruned"), standing.count("failed", "out_of_memory")
+        running = str(len(standing.running) or "")
+        return [safe(name), trials, str(pruned or ""), str(failed or ""), value, finals, spent, running]
