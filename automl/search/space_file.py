@@ -60,7 +60,7 @@ def read_space_file(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:
         raise SpaceError(
             f"{path} could not be read: {reason}", "a search-space file (YAML)", "Check the path"
         ) from None
-    description, sections = "", {}
+    description, sections = "", dict[str, dict[str, Any]]()
     if not reader.problems:
         description, sections = reader.file(root)
     reader.raise_problems()
@@ -118,7 +118,7 @@ class _Reader:
             digits = text.replace("_", "")
             return int(digits) if re.fullmatch(r"[-+]?\d+", digits) else float(digits)
         try:
-            return yaml.SafeLoader("").construct_object(node)  # type: ignore[no-untyped-call]
+            return yaml.SafeLoader("").construct_object(node)
         except yaml.YAMLError:
             self.say(node, f"the tag {node.tag!r}", "plain text, numbers, true or false")
             return None
@@ -135,7 +135,7 @@ class _Reader:
         if root is None:
             self.say(1, "the file is empty", "a section such as 'full:'", "Copy a shipped search space")
             return "", {}
-        description, sections = "", {}
+        description, sections = "", dict[str, dict[str, Any]]()
         for name, (key, node) in self.mapping(root, "the file").items():
             if name == "description":
                 description = " ".join(str(self.value(node)).split())
