@@ -25,7 +25,9 @@ def check_request(request: RunRequest) -> None:
     """Raises RequestError where the task is not one that can be prepared."""
     if request.task is not None and request.task not in SUPPORTED_TASKS:
         raise RequestError(
-            f"task {request.task!r} is not supported yet", f"one of {', '.join(SUPPORTED_TASKS)}", "Change --task"
+            f"task {request.task!r} is not supported yet",
+            f"one of {', '.join(SUPPORTED_TASKS)}",
+            "Change --task",
         )
     if request.image is not None:
         raise RequestError("--image is given", "text: images are not supported yet", "Use --text")
@@ -81,7 +83,8 @@ def _check_task(seen: Inspection, target: Column, names: str) -> None:
         )
     looks = "an id" if target.kind == "id" else "free text" if target.kind == "text" else f"a {target.kind}"
     raise DataError(
-        f"column {target.name!r} has {target.distinct:,} different values in {seen.rows:,} rows and looks like {looks}",
+        f"column {target.name!r} has {target.distinct:,} different values in {seen.rows:,} rows "
+        f"and looks like {looks}",
         f"a target with at most {MOST_CLASSES:,} classes that come back; {supported}",
         f"Choose another with --target; columns: {names}",
     )
@@ -92,11 +95,15 @@ def _check_inputs(seen: Inspection) -> None:
         column = next(column for column in seen.columns if column.name == name)
         if column.kind == "list":
             raise DataError(
-                f"column {name!r} holds lists", "text in every row", "Join the lists to text, or choose another --text"
+                f"column {name!r} holds lists",
+                "text in every row",
+                "Join the lists to text, or choose another --text",
             )
         if column.kind == "empty":
             raise DataError(
-                f"column {name!r} is empty in every row", "text in every row", "Choose another column with --text"
+                f"column {name!r} is empty in every row",
+                "text in every row",
+                "Choose another column with --text",
             )
         if name in _RESERVED:
             raise DataError(
@@ -109,7 +116,8 @@ def _check_inputs(seen: Inspection) -> None:
 def check_parts(seen: Inspection, request: RunRequest, target: str) -> tuple[list[str], list[str]]:
     """The parts that can be used, and notes on those that cannot.
 
-    A split of the source without labels is left aside; a file that the user gave must have them. Raises DataError.
+    A split of the source without labels is left aside; a file that the user gave must have them.
+    Raises DataError.
     """
     usable, notes, problems = [], [], []
     for name, part in seen.keyed.items():
@@ -136,7 +144,7 @@ def check_parts(seen: Inspection, request: RunRequest, target: str) -> tuple[lis
 def check_classes(
     seen: Inspection, target: str, labels: Mapping[str, pa.ChunkedArray], repairs: Sequence[Repair]
 ) -> None:
-    """Raises DataError where too few rows or classes are left to learn from, or a part has a class of its own."""
+    """Raises DataError where too few rows or classes are left, or a part has a class of its own."""
     before, after = seen.class_counts or _counts(seen), _count(labels["train"])
     names = ", ".join(column.name for column in seen.columns[:30])
     removed = "; ".join(repair.sentence() for repair in repairs) or "none were removed"
@@ -162,7 +170,8 @@ def check_classes(
             for name, rows in list(rare.items())[:10]
         ) + (f" and {len(rare) - 10} more" if len(rare) > 10 else "")
         raise DataError(
-            f"{len(rare)} of {len(before)} classes of {target!r} have fewer than {FEWEST_CLASS_ROWS} rows: {listed}",
+            f"{len(rare)} of {len(before)} classes of {target!r} have fewer than {FEWEST_CLASS_ROWS} rows: "
+            + listed,
             f"at least {FEWEST_CLASS_ROWS} different rows in every class, better 20",
             "Add rows, merge the class with another, or remove it from the file",
         )
@@ -173,7 +182,8 @@ def check_classes(
             listed = ", ".join(map(repr, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
             problems.append(
                 DataError(
-                    f"{seen.parts[part].read_as.source} has {len(unseen)} classes that training never saw: {listed}",
+                    f"{seen.parts[part].read_as.source} has {len(unseen)} classes "
+                    f"that training never saw: {listed}",
                     f"the classes of the training rows: {', '.join(map(repr, sorted(after)[:20]))}",
                     f"Mend the labels of the {part} rows, or add training rows of these classes",
                 )

@@ -1,4 +1,4 @@
-"""Repairs, each on record: the pool that training rows come from is cleaned, a given test or validation never is."""
+"""Repairs, each on record: the rows that train are cleaned, a given test or validation never is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from automl.data.leakage import Codes, Keyed, Mask, conflicting, overlapping, repeated
+from automl.data.columns import Codes, Mask
+from automl.data.leakage import Keyed, conflicting, overlapping, repeated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +36,9 @@ class Repair:
 def clean(parts: Mapping[str, Keyed]) -> tuple[dict[str, Mask], list[Repair]]:
     """Which rows of each part stay, and one repair for each reason to leave rows out.
 
-    Training rows go where their text is blank, their label missing, their text labelled in two ways, their text and
-    label a repetition, or their text one of a given validation or test. Other parts lose only rows without a label,
-    which nothing can be scored on.
+    Training rows go where their text is blank, their label missing, their text labelled in two ways, their
+    text and label a repetition, or their text one of a given validation or test. Other parts lose only rows
+    without a label, which nothing can be scored on.
     """
     keep: dict[str, Mask] = {}
     repairs: list[Repair] = []
@@ -71,5 +72,3 @@ def clean(parts: Mapping[str, Keyed]) -> tuple[dict[str, Mask], list[Repair]]:
 
 def _repair(part: Keyed, kind: str, what: str, rows: Mask) -> list[Repair]:
     return [Repair(kind=kind, part=part.name, what=what, rows=part.numbers[rows])] if rows.any() else []
-
-

@@ -48,7 +48,7 @@ class Column:
 
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Every value as text, null where it is missing: whole floats without their point, lists joined by blanks."""
+    """Every value as text, null where missing; whole floats without their point, lists joined by blanks."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return as_text(column.cast(kind.value_type))
@@ -94,7 +94,7 @@ def to_mask(values: pa.ChunkedArray) -> Mask:
 
 def blank(text: pa.ChunkedArray) -> Mask:
     """Where there is nothing but white space."""
-    return to_mask(pc.fill_null(pc.equal(fold_space(text), ""), True))
+    return to_mask(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(text), ""), True))
 
 
 def codes_of(text: pa.ChunkedArray) -> Codes:
@@ -103,7 +103,7 @@ def codes_of(text: pa.ChunkedArray) -> Codes:
     encoded = filled.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
 
 
 def row_keys(table: pa.Table, columns: tuple[str, ...]) -> pa.ChunkedArray:
@@ -208,7 +208,12 @@ def _kind(
         return "date"
     single = words < 1.05
     # an id is one token, nearly always new, and holds digits; single words of a text corpus do not
-    if single and rows >= 10 and distinct >= 0.95 * rows and (_ID_NAME.search(name) or _mostly_digits(sample)):
+    if (
+        single
+        and rows >= 10
+        and distinct >= 0.95 * rows
+        and (_ID_NAME.search(name) or _mostly_digits(sample))
+    ):
         return "id"
     if distinct <= 2 or (distinct <= max(20, rows // 20) and words < 8):
         return "category"

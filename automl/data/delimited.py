@@ -93,8 +93,8 @@ def find_dialect(data: pa.Buffer, sample: str, ending: str) -> Dialect:
 def _quoting(data: pa.Buffer, delimiter: str) -> Dialect:
     """Whether quotation marks quote: only where all of them stand where the rule wants them.
 
-    A stray mark makes a reader swallow lines. So marks are read as plain characters where the rule is broken, or
-    where it would join lines that have the right number of fields each.
+    A stray mark makes a reader swallow lines. So marks are read as plain characters where the rule is
+    broken, or where it would join lines that have the right number of fields each.
     """
     plain = Dialect(delimiter=delimiter, quote=None)
     values = np.frombuffer(data, np.uint8)
@@ -126,7 +126,7 @@ def _positions(values: npt.NDArray[np.uint8], byte: int) -> Positions:
 
 
 def _well_formed(values: npt.NDArray[np.uint8], marks: Positions, delimiter: str) -> bool:
-    """Every opening mark begins a field and every closing one ends it (RFC 4180; a doubled mark does both)."""
+    """Every opening mark begins a field and every closing one ends it (RFC 4180; a doubled one does both)."""
     if len(marks) % 2:
         return False
     before = np.where(marks[0::2] > 0, values[np.maximum(marks[0::2] - 1, 0)], ord("\n"))
@@ -137,7 +137,7 @@ def _well_formed(values: npt.NDArray[np.uint8], marks: Positions, delimiter: str
 
 
 def _lines_agree(values: npt.NDArray[np.uint8], breaks: Positions, delimiter: str) -> bool:
-    """Whether every line that is not blank has the same number of fields, two or more, without any quoting."""
+    """Whether all lines but blank ones have the same number of fields, two or more, without any quoting."""
     ends = np.append(breaks, len(values))
     starts = np.concatenate(([0], ends[:-1] + 1))
     cuts = np.searchsorted(_positions(values, ord(delimiter)), ends)
@@ -161,7 +161,8 @@ def _sample(data: pa.Buffer) -> str:
     head = data[:_SAMPLE_BYTES].to_pybytes()
     if len(data) > _SAMPLE_BYTES and b"\n" in head:
         head = head[: head.rindex(b"\n") + 1]
-    return head.decode("utf-8", "ignore").replace("\r\n", "\n")
+    text: str = head.decode("utf-8", "ignore")
+    return text.replace("\r\n", "\n")
 
 
 def _records(sample: str, dialect: Dialect) -> list[list[str]]:
@@ -183,7 +184,7 @@ def _records(sample: str, dialect: Dialect) -> list[list[str]]:
 
 
 def has_header(sample: str, dialect: Dialect) -> bool:
-    """Whether the first record names columns: its cells are no numbers, no sentences, and no values of their column."""
+    """Whether the first record names columns: no numbers, no sentences, no values of their column."""
     records = _records(sample, dialect)[:2000]
     first, rest = records[0], records[1:]
     if any(_NUMBER.match(cell.strip()) for cell in first):
@@ -267,13 +268,11 @@ def _parse(data: pa.Buffer, dialect: Dialect, names: list[str], block: int) -> t
     return table, sorted(numbers)
 
 
-def _read_line_by_line(
-    data: pa.Buffer, dialect: Dialect, names: list[str]
-) -> tuple[pa.Table, list[int]]:
+def _read_line_by_line(data: pa.Buffer, dialect: Dialect, names: list[str]) -> tuple[pa.Table, list[int]]:
     """Rows of a file whose quotation marks are broken.
 
-    A record over several lines is taken apart again where each of its lines has the right number of fields: it was
-    a stray mark that joined them.
+    A record over several lines is taken apart again where each of its lines has the right number of fields:
+    it was a stray mark that joined them.
     """
     lines = data.to_pybytes().decode("utf-8").replace("\r\n", "\n").split("\n")
     limit = csv.field_size_limit(2**31 - 1)

@@ -45,7 +45,8 @@ def encoding_name(codec: str) -> str:
 def read_text(path: Path) -> tuple[pa.Buffer, str, bool]:
     """A text file's bytes in UTF-8 without a byte-order mark, the codec it was in, and whether it had a mark.
 
-    A UTF-8 file is memory-mapped, not copied. Raises DataError for an empty file and for bytes that are no text.
+    A UTF-8 file is memory-mapped, not copied. Raises DataError for an empty file and for bytes that are no
+    text.
     """
     size = path.stat().st_size
     if size == 0:
@@ -72,7 +73,7 @@ def _decoded(data: pa.Buffer, codec: str, path: Path) -> pa.Buffer:
         return pa.py_buffer(data.to_pybytes().decode(codec).encode("utf-8"))
     except UnicodeError as error:
         raise DataError(
-            f"{path} breaks off or is damaged: {error.reason if isinstance(error, UnicodeDecodeError) else error}",
+            f"{path} breaks off or is damaged: {error}",
             f"text in {encoding_name(codec)}, as its first bytes say",
             "Save it again as UTF-8",
         ) from None

@@ -20,13 +20,13 @@ TASKS = {
     "seq2seq": "text with a text",
 }
 _TARGETS = (
-    "label", "labels", "target", "class", "category", "y", "intent", "sentiment", "ner_tags", "tags", "output",
-    "summary", "score", "stars", "rating", "feedback", "answer", "completion", "topic",
+    "label", "labels", "target", "class", "category", "y", "intent", "sentiment", "ner_tags", "tags",
+    "output", "summary", "score", "stars", "rating", "feedback", "answer", "completion", "topic",
 )  # fmt: skip
 _TEXTS = (
     "text", "sentence", "review", "reviews", "comment", "message", "tweet", "content", "question", "tokens",
-    "dialogue", "document", "article", "body", "description", "instruction", "prompt", "utterance", "query", "input",
-    "source", "title",
+    "dialogue", "document", "article", "body", "description", "instruction", "prompt", "utterance", "query",
+    "input", "source", "title",
 )  # fmt: skip
 _PAIRS = (
     ("premise", "hypothesis"), ("question", "sentence"), ("query", "passage"), ("query", "document"),
@@ -100,7 +100,9 @@ def is_classes(column: Column, rows: int) -> bool:
 def _guess_target(columns: Sequence[Column], rows: int, taken: set[str]) -> tuple[str | None, str]:
     free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "date")]
     named = [c for name in _TARGETS for c in free if c.name.lower() == name]
-    named += [c for c in free if re.match(r"(target|label|class)[_. ]|.*[_. ](label|target|class)$", c.name.lower())]
+    named += [
+        c for c in free if re.match(r"(target|label|class)[_. ]|.*[_. ](label|target|class)$", c.name.lower())
+    ]
     for column in named:
         if column.kind != "id":
             return column.name, f"its name says so ({_shape(column)})"
@@ -130,7 +132,9 @@ def _guess_inputs(columns: Sequence[Column], target: Column | None) -> tuple[tup
     pair = _find_pair(texts)
     if pair:
         return pair, "a pair by their names"
-    by_name = sorted(texts, key=lambda c: _TEXTS.index(c.name.lower()) if c.name.lower() in _TEXTS else len(_TEXTS))
+    by_name = sorted(
+        texts, key=lambda c: _TEXTS.index(c.name.lower()) if c.name.lower() in _TEXTS else len(_TEXTS)
+    )
     others = ""
     if by_name[0].name.lower() in _TEXTS:
         chosen, reason = by_name[0], "its name says so"

@@ -70,7 +70,7 @@ def read_hub(source: str) -> dict[str, pa.Table]:
     try:
         import datasets
     except ImportError:
-        raise MissingExtra.of("datasets", "hub", f"reading the dataset {source!r} from the hub") from None
+        raise MissingExtra.of("datasets", "train", f"reading the dataset {source!r} from the hub") from None
     name, _, configuration = source.partition(":")
     try:
         loaded = datasets.load_dataset(name, configuration or None)

@@ -10,7 +10,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.data.columns import Codes, Mask, as_labels, blank_rows, codes_of, row_keys
+from automl.data.columns import (
+    Codes,
+    Mask,
+    as_labels,
+    as_text,
+    blank,
+    blank_rows,
+    codes_of,
+    row_keys,
+    to_mask,
+)
 from automl.data.load import Rows
 from automl.types import Finding
 
@@ -130,8 +140,9 @@ def find_repeats(part: Keyed, inputs: Sequence[str], classified: bool) -> list[F
                     severity="warn" if kept else "repair",
                     count=int(torn.sum()),
                     what=f"{part.name}: rows of {texts:,} texts that stand with more than one label",
-                    suggestion="kept, for a given part is never changed" if kept else "all dropped before the split; "
-                    "decide on one label each to keep them",
+                    suggestion="kept, for a given part is never changed"
+                    if kept
+                    else "all dropped before the split; decide on one label each to keep them",
                     rows=first_rows(part.numbers, torn),
                 )
             )
@@ -152,7 +163,7 @@ def find_overlaps(parts: Mapping[str, Keyed], inputs: Sequence[str]) -> list[Fin
             shared = overlapping(part.keys, ~part.blank, before.keys[~before.blank])
             if shared.any():
                 findings.append(_overlap(part, earlier, shared))
-            elif len(inputs) == 2:
+            if len(inputs) == 2:
                 findings.extend(_one_sided(part, before, inputs))
     return findings
 
@@ -164,39 +175,43 @@ def _overlap(part: Keyed, earlier: str, shared: Mask) -> Finding:
         severity="repair" if repair else "warn",
         count=int(shared.sum()),
         what=f"{part.name} rows that stand in {earlier} too, case and white space aside",
-        suggestion=f"removed from train, {part.name} is kept" if repair else "kept: both parts were given; read "
-        "the validation score with care",
+        suggestion=f"removed from train, {part.name} is kept"
+        if repair
+        else "kept: both parts were given; read the validation score with care",
         rows=first_rows(part.numbers, shared),
     )
 
 
 def _one_sided(part: Keyed, before: Keyed, inputs: Sequence[str]) -> list[Finding]:
-    """Pairs are new, but one side of them is not: a premise that the model has learnt with another partner."""
-    earlier = pa.chunked_array(
-        [c for name in inputs for c in row_keys(before.rows.table, (name,)).chunks], pa.large_string()
-    )
-    known = pc.unique(earlier)
-    sides = []
-    for name in inputs:
-        side = row_keys(part.rows.table, (name,))
-        found = np.asarray(pc.is_in(side, known).to_numpy(zero_copy_only=False), np.bool_)
-        sides.append(found & ~_blank(part, name))
-    either = np.logical_or.reduce(sides)
-    if not either.any():
-        return []
-    counts = ", ".join(f"{int(s.sum()):,} by {name!r}" for name, s in zip(inputs, sides, strict=True))
-    return [
-        Finding(
-            kind="group_overlap",
-            severity="note",
-            count=int(either.sum()),
-            what=f"{part.name} rows that share one of their two texts with {before.name} ({counts})",
-            suggestion="nothing is changed; the score may be somewhat too good",
-            rows=first_rows(part.numbers, either),
-        )
-    ]
+    """Pairs of which one side is known: a premise that the model has learnt with another partner."""
+    known = {name: _words(before, name) for name in inputs}
+    sides = {name: _words(part, name) for name in inputs}
+    everything = pc.unique(pa.chunked_array([c for text in known.values() for c in text.chunks], pa.string()))
+    either = np.zeros(len(part.keys), np.bool_)
+    for text in sides.values():
+        either |= to_mask(pc.is_in(text, everything)) & ~blank(text)
+    first = inputs[0]
+    leading = to_mask(pc.is_in(sides[first], pc.unique(known[first]))) & ~blank(sides[first])
+    found = []
+    for where, what in (
+        (leading, f"whose {first!r} stands in"),
+        (either, "that share at least one text with"),
+    ):
+        if where.any():
+            found.append(
+                Finding(
+                    kind="group_overlap",
+                    severity="note",
+                    count=int(where.sum()),
+                    what=f"{part.name} rows {what} {before.name}, case and punctuation aside",
+                    suggestion="nothing is changed; the score may be somewhat too good",
+                    rows=first_rows(part.numbers, where),
+                )
+            )
+    return found
 
 
-def _blank(part: Keyed, name: str) -> Mask:
-    return blank_rows(part.rows.table, (name,))
-
+def _words(part: Keyed, name: str) -> pa.ChunkedArray:
+    """A column's letters and digits in lower case: two quotations of a sentence differ in their marks."""
+    text = pc.fill_null(pc.utf8_lower(as_text(part.rows.table[name])), "")
+    return pc.replace_substring_regex(text, r"[^\pL\pN_]+", "")

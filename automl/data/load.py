@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.feather as feather
-import pyarrow.json as pajson
 import pyarrow.parquet as parquet
 
 from automl.data.delimited import read_delimited
 from automl.data.encoding import encoding_name, read_text
 from automl.data.hugging_face import is_hub_name, is_saved_dataset, read_hub, read_saved
+from automl.data.json_rows import read_json
 from automl.errors import DataError
 
 _DELIMITED = (".csv", ".tsv", ".tab", ".txt")
@@ -52,11 +52,19 @@ class ReadAs:
     skipped_rows: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.__dict__, "skipped_rows": list(self.skipped_rows[:100]), "skipped": len(self.skipped_rows)}
+        return {
+            **self.__dict__,
+            "skipped_rows": list(self.skipped_rows[:100]),
+            "skipped": len(self.skipped_rows),
+        }
 
     def sentence(self) -> str:
         """One line: 'train.csv read as UTF-8, comma-separated, 5,452 rows, 3 columns'."""
-        how = [encoding_name(self.encoding) + (" with BOM" if self.byte_order_mark else "")] if self.encoding else []
+        how = (
+            [encoding_name(self.encoding) + (" with BOM" if self.byte_order_mark else "")]
+            if self.encoding
+            else []
+        )
         how.append(f"{self.delimiter}-separated" if self.delimiter else self.format)
         if self.quoting == "none":
             how.append("quotation marks taken as plain characters")
@@ -96,7 +104,7 @@ def read_rows(source: str) -> tuple[pa.Table, ReadAs]:
 
 
 def load(source: str) -> dict[str, Rows]:
-    """The tables of a source by part: `train` alone, or `train` with `validation` and `test` where it has them.
+    """The tables of a source by part: `train`, with `validation` and `test` where it has them.
 
     source: a file, a folder with train/validation/test files, a saved Hugging Face dataset, or a hub name.
     Raises DataError when nothing can be read.
@@ -146,7 +154,9 @@ def raise_all(problems: Sequence[DataError]) -> None:
         raise problems[0]
     if problems:
         listed = " ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
-        raise DataError(f"{len(problems)} things are wrong with the data: {listed}", "", "Mend them all and run again")
+        raise DataError(
+            f"{len(problems)} things are wrong with the data: {listed}", "", "Mend them all and run again"
+        )
 
 
 def _refuse_skipped(rows: Rows, part: str) -> None:
@@ -165,7 +175,9 @@ def _not_found(source: str, path: Path) -> DataError:
         return DataError(f"no such file: {source}", f"a folder {folder} to look in", "Check the path")
     near = difflib.get_close_matches(path.name, sorted(os.listdir(folder))[:10_000], n=1)
     hint = f"Did you mean {folder / near[0]}?" if near else "Check the path"
-    return DataError(f"no such file: {source}", "a file, a saved dataset, or a dataset's name on the hub", hint)
+    return DataError(
+        f"no such file: {source}", "a file, a saved dataset, or a dataset's name on the hub", hint
+    )
 
 
 def _refuse_empty(rows: Rows, part: str) -> None:
@@ -188,12 +200,16 @@ def _read_file(path: Path) -> Rows:
         if ending in _ARROW:
             return _read_binary(path, "Arrow", lambda: _read_arrow(path))
         if ending in _JSON:
-            return _read_json(path)
+            data, encoding, mark = read_text(path)
+            table, name = read_json(data, path)
+            return _rows(table, path, format=name, encoding=encoding, byte_order_mark=mark)
         if ending in _DELIMITED:
             return _read_delimited(path)
     except OSError as error:
         raise DataError(
-            f"{path} cannot be opened: {error.strerror or error}", "a file that may be read", "Check its rights"
+            f"{path} cannot be opened: {error.strerror or error}",
+            "a file that may be read",
+            "Check its rights",
         ) from None
     raise DataError(
         f"{path} has the unknown ending {ending!r}" if ending else f"{path} has no ending",
@@ -247,74 +263,14 @@ def _read_delimited(path: Path) -> Rows:
     )
 
 
-def _read_json(path: Path) -> Rows:
-    data, encoding, mark = read_text(path)
-    how: dict[str, Any] = {"format": "JSON lines", "encoding": encoding, "byte_order_mark": mark}
-    head = data[:4096].to_pybytes().lstrip()
-    if not head:
-        raise DataError(f"{path} holds only blank lines", "one JSON object a line", "Check the file")
-    if head.startswith(b"["):
-        return _rows(_json_list(data, path), path, **{**how, "format": "JSON"})
-    for block in (1 << 24, 1 << 28):
-        try:
-            # every value in a block is parsed at once; a row that straddles two blocks needs a larger one
-            options = pajson.ReadOptions(block_size=block)
-            return _rows(pajson.read_json(pa.BufferReader(data), read_options=options), path, **how)
-        except pa.ArrowInvalid as error:
-            if "straddl" not in str(error):
-                break
-    return _rows(_json_lines(data, path), path, **how)
-
-
-def _json_list(data: pa.Buffer, path: Path) -> pa.Table:
-    try:
-        values = json.loads(data.to_pybytes())
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON: {error}", "a list of objects", "Check the file") from None
-    return _from_objects(values, path)
-
-
-def _json_lines(data: pa.Buffer, path: Path) -> pa.Table:
-    """Line by line: for values of mixed types, which a typed reader refuses, and to name the line that is wrong."""
-    values = []
-    for number, line in enumerate(data.to_pybytes().split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            values.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"line {number:,} of {path} is not valid JSON: {error}", "one JSON object a line", "Mend that line"
-            ) from None
-    return _from_objects(values, path)
-
-
-def _from_objects(values: list[Any], path: Path) -> pa.Table:
-    strange = next((n for n, value in enumerate(values) if not isinstance(value, dict)), None)
-    if strange is not None:
-        raise DataError(
-            f"row {strange:,} of {path} is a {type(values[strange]).__name__}",
-            'every row an object such as {"text": "...", "label": "..."}',
-            "Write objects, one a row",
-        )
-    names = list(dict.fromkeys(name for value in values for name in value))
-    return pa.table({name: _column([value.get(name) for value in values]) for name in names})
-
-
-def _column(values: list[Any]) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError):
-        plain = [v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values]
-        return pa.array(plain, pa.string())
-
-
 def _read_folder(path: Path) -> dict[str, Rows]:
     if is_saved_dataset(path):
         return _named_splits(read_saved(path), str(path), "saved dataset")
     found: dict[str, Path] = {}
     for part, names in _SPLIT_NAMES.items():
-        files = [p for p in sorted(path.iterdir()) if p.stem.lower() in names and p.suffix.lower() in READABLE]
+        files = [
+            p for p in sorted(path.iterdir()) if p.stem.lower() in names and p.suffix.lower() in READABLE
+        ]
         if len(files) > 1:
             raise DataError(
                 f"{path} holds several {part} files: {', '.join(file.name for file in files)}",
@@ -324,11 +280,11 @@ def _read_folder(path: Path) -> dict[str, Rows]:
         if files:
             found[part] = files[0]
     if "train" not in found:
-        files = [p.name for p in sorted(path.iterdir()) if p.suffix.lower() in READABLE][:5]
+        names_there = [p.name for p in sorted(path.iterdir()) if p.suffix.lower() in READABLE][:5]
         raise DataError(
             f"the folder {path} is no dataset",
             "a saved Hugging Face dataset, or a train file with validation and test files beside it",
-            f"Name a file in it: {', '.join(files)}" if files else "Name a file",
+            f"Name a file in it: {', '.join(names_there)}" if names_there else "Name a file",
         )
     return {part: _read_file(file) for part, file in found.items()}
 
@@ -339,23 +295,32 @@ def _named_splits(tables: dict[str, pa.Table], source: str, format: str) -> dict
     for part, names in _SPLIT_NAMES.items():
         name = next((name for name in names if name in tables), None)
         if name is not None:
-            found[part] = _rows(tables[name], f"{source} [{name}]" if len(tables) > 1 else source, format=format)
+            found[part] = _rows(
+                tables[name], f"{source} [{name}]" if len(tables) > 1 else source, format=format
+            )
     if not found and len(tables) == 1:
         return {"train": _rows(next(iter(tables.values())), source, format=format)}
     if "train" not in found:
         raise DataError(
-            f"{source} has the splits {', '.join(tables) or 'none'}", "a split named train", "Name another dataset"
+            f"{source} has the splits {', '.join(tables) or 'none'}",
+            "a split named train",
+            "Name another dataset",
         )
     return found
 
 
 def write_rows(table: pa.Table, path: Path | str) -> None:
-    """The table in a file, its format by the ending; never half a file. Raises DataError for another ending."""
+    """The table in a file, its format by the ending; never half a file.
+
+    Raises DataError for another ending.
+    """
     path = Path(path)
     ending = path.suffix.lower()
     if ending not in WRITABLE:
         raise DataError(
-            f"{path} ends in {ending!r}", f"one of {', '.join(WRITABLE)}", "Choose another name for the output"
+            f"{path} ends in {ending!r}",
+            f"one of {', '.join(WRITABLE)}",
+            "Choose another name for the output",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

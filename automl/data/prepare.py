@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import pyarrow as pa
 from automl.config import RunRequest
 from automl.data.checks import check_classes, check_parts, check_request, check_roles
 from automl.data.clean import Repair, clean
-from automl.data.columns import as_text
+from automl.data.columns import Mask, as_text
 from automl.data.leakage import Keyed
 from automl.data.load import load_parts
-from automl.data.profile import Inspection, class_counts, inspect_parts
+from automl.data.profile import Inspection, inspect_parts
 from automl.data.split import (
     combined_fingerprint,
     fingerprint,
@@ -30,11 +31,11 @@ from automl.data.split import (
 from automl.types import Finding, Part, PreparedData, Schema, Split
 
 TEST_LABELS = "test_labels.arrow"
-_PARTS: tuple[Part, ...] = ("train", "validation", "test")
+_PARTS: tuple[str, ...] = ("train", "validation", "test")
 
 
 def prepare(request: RunRequest, directory: Path) -> PreparedData:
-    """The data of a run, written into its data folder: cleaned, split, the test's labels in a file of their own.
+    """The data of a run in its data folder: cleaned, split, the test's labels in a file of their own.
 
     Raises DataError or RequestError, before anything is written, where nothing can be learnt from the data.
     """
@@ -47,14 +48,13 @@ def prepare(request: RunRequest, directory: Path) -> PreparedData:
     keep, repairs = clean(keyed)
     kept = {name: _keep(keyed[name], seen.roles.inputs, keep[name]) for name in usable}
     check_classes(seen, target, {name: table["label"] for name, table in kept.items()}, repairs)
-    tables, origin, strategy = cut(kept, request.seed)
-    prepared = _describe(directory, request, seen, target, tables, strategy, repairs, notes)
-    sources = {part: parts[origin[part]].read_as.source for part in _PARTS}
-    _write(directory, prepared, seen, repairs, tables, sources)
+    parted = _cut(kept, seen.roles.inputs, request.seed)
+    prepared = _describe(directory, request, seen, target, parted, repairs, notes)
+    _write(directory, prepared, seen, repairs, parted)
     return prepared
 
 
-def _keep(part: Keyed, inputs: tuple[str, ...], keep: Any) -> pa.Table:
+def _keep(part: Keyed, inputs: tuple[str, ...], keep: Mask) -> pa.Table:
     """The rows that stay: `row`, the inputs as text, `label`."""
     assert part.labels is not None
     columns = {"row": pa.chunked_array([part.numbers])}
@@ -63,27 +63,34 @@ def _keep(part: Keyed, inputs: tuple[str, ...], keep: Any) -> pa.Table:
     return pa.table(columns).filter(pa.array(keep)).combine_chunks()
 
 
-def cut(kept: Mapping[str, pa.Table], seed: int) -> tuple[dict[str, pa.Table], dict[str, str], str]:
-    """Train, validation and test; the part that each was taken from; and how, in words.
+@dataclass(frozen=True)
+class _Cut:
+    """The three parts; origin: the part that each was taken from; sha256: fingerprints of the parts' rows."""
 
-    What is not given is cut from train: the test first, then the validation from the rest.
-    """
+    tables: dict[str, pa.Table]
+    origin: dict[str, str]
+    sha256: dict[str, str]
+    strategy: str
+
+
+def _cut(kept: Mapping[str, pa.Table], inputs: tuple[str, ...], seed: int) -> _Cut:
+    """What is not given is cut from train: the test first, then the validation from the rest."""
     tables, origin, words = dict(kept), {part: part for part in kept}, []
+    digests = {part: row_digests(table, inputs, table["label"]) for part, table in tables.items()}
     for name, size_of in (("test", test_rows), ("validation", validation_rows)):
         if name in tables:
             words.append(f"{name} given")
             continue
         train = tables["train"]
-        inputs = [column for column in train.column_names if column not in ("row", "label")]
-        digests = row_digests(train, inputs, train["label"])
-        size = size_of(train.num_rows)
         labels = train["label"].to_numpy(zero_copy_only=False)
-        chosen = stratified_cut(labels, digests, size, seed, name)
-        tables[name] = train.filter(pa.array(chosen)).combine_chunks()
-        tables["train"] = train.filter(pa.array(~chosen)).combine_chunks()
+        chosen = stratified_cut(labels, digests["train"], size_of(train.num_rows), seed, name)
+        for part, rows in ((name, chosen), ("train", ~chosen)):
+            tables[part] = train.filter(pa.array(rows)).combine_chunks()
+        digests[name], digests["train"] = digests["train"][chosen], digests["train"][~chosen]
         origin[name] = "train"
         words.append(f"{name} cut from train, stratified by class, by a hash of content and seed")
-    return tables, origin, "; ".join(words)
+    sha256 = {part: fingerprint(digests[part]) for part in _PARTS}
+    return _Cut(tables, origin, sha256, "; ".join(words))
 
 
 def _describe(
@@ -91,16 +98,20 @@ def _describe(
     request: RunRequest,
     seen: Inspection,
     target: str,
-    tables: Mapping[str, pa.Table],
-    strategy: str,
+    parted: _Cut,
     repairs: list[Repair],
     notes: list[str],
 ) -> PreparedData:
     roles = seen.roles
-    counts = {part: tables[part].num_rows for part in _PARTS}
-    labels = tables["train"]["label"]
-    shas = {part: _sha256(tables[part]) for part in _PARTS}
-    rows = {part: tuple(tables[part]["row"].to_pylist()) for part in _PARTS}
+    counts = {part: parted.tables[part].num_rows for part in _PARTS}
+    labels = parted.tables["train"]["label"]
+    numbers = {part: tuple(parted.tables[part]["row"].to_pylist()) for part in _PARTS}
+    split = Split(
+        **numbers,
+        strategy=parted.strategy,
+        seed=request.seed,
+        fingerprint=combined_fingerprint(parted.sha256),
+    )
     listed = ", ".join(f"{part} {counts[part]:,}" for part in _PARTS)
     assumptions = [rows.read_as.sentence() for rows in seen.parts.values()]
     assumptions += [
@@ -108,7 +119,7 @@ def _describe(
         f"text {' and '.join(map(repr, roles.inputs))}: {roles.inputs_reason}",
         f"task text-classification: {'named with --task' if request.task else roles.task_reason}",
         *notes,
-        f"rows: {listed} ({strategy})",
+        f"rows: {listed} ({parted.strategy})",
     ]
     return PreparedData(
         directory=directory,
@@ -118,10 +129,11 @@ def _describe(
             target=target,
             classes=tuple(sorted(labels.unique().to_pylist())),
         ),
-        split=Split(**rows, strategy=strategy, seed=request.seed, fingerprint=combined_fingerprint(shas)),
-        findings=seen.findings,
+        split=split,
+        # a column that is not an input leaks nothing into training
+        findings=tuple(finding for finding in seen.findings if finding.kind != "target_leak"),
         counts=counts,
-        class_counts={name: number for name, number in _count(labels).items()},
+        class_counts=_count(labels),
         assumptions=tuple(assumptions),
         cleaned=tuple(repair.sentence() for repair in repairs),
     )
@@ -129,12 +141,9 @@ def _describe(
 
 def _count(labels: pa.ChunkedArray) -> dict[str, int]:
     pairs = labels.value_counts().to_pylist()
-    return {pair["values"]: pair["counts"] for pair in sorted(pairs, key=lambda p: (-p["counts"], p["values"]))}
-
-
-def _sha256(table: pa.Table) -> str:
-    inputs = [column for column in table.column_names if column not in ("row", "label")]
-    return fingerprint(row_digests(table, inputs, table["label"]))
+    return {
+        pair["values"]: pair["counts"] for pair in sorted(pairs, key=lambda p: (-p["counts"], p["values"]))
+    }
 
 
 def _write(
@@ -142,21 +151,20 @@ def _write(
     prepared: PreparedData,
     seen: Inspection,
     repairs: list[Repair],
-    tables: Mapping[str, pa.Table],
-    sources: Mapping[str, str],
+    parted: _Cut,
 ) -> None:
     """All files, or none: they are written beside their places and moved there together."""
     directory.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=directory, prefix=".writing-"))
     try:
-        test = tables["test"]
+        tables, test = parted.tables, parted.tables["test"]
         _write_arrow(staging / "train.arrow", tables["train"])
         _write_arrow(staging / "validation.arrow", tables["validation"])
         _write_arrow(staging / "test.arrow", test.drop_columns(["label"]))
         _write_arrow(staging / TEST_LABELS, test.select(["row", "label"]))
         _write_json(staging / "profile.json", seen.to_json())
         _write_json(staging / "cleaning.json", {"repairs": [repair.to_json() for repair in repairs]})
-        _write_json(staging / "split.json", _split_json(prepared, tables, sources))
+        _write_json(staging / "split.json", _split_json(prepared, seen, parted))
         _write_json(staging / "prepared.json", _prepared_json(prepared))
         # prepared.json last: where it is, all the others are
         for file in sorted(staging.iterdir(), key=lambda path: path.name == "prepared.json"):
@@ -165,19 +173,17 @@ def _write(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _split_json(
-    prepared: PreparedData, tables: Mapping[str, pa.Table], sources: Mapping[str, str]
-) -> dict[str, Any]:
+def _split_json(prepared: PreparedData, seen: Inspection, parted: _Cut) -> dict[str, Any]:
     parts = {
         part: {
             "rows": prepared.counts[part],
             "row_numbers": list(getattr(prepared.split, part)),
-            "source": sources[part],
-            "sha256": _sha256(tables[part]),
+            "source": seen.parts[parted.origin[part]].read_as.source,
+            "sha256": parted.sha256[part],
         }
         for part in _PARTS
     }
-    test = tables["test"]
+    test = parted.tables["test"]
     return {
         "strategy": prepared.split.strategy,
         "seed": prepared.split.seed,
@@ -209,10 +215,12 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def load_prepared(directory: Path) -> PreparedData:
-    """What `prepare` returned, read back from its folder. Raises FileNotFoundError where it never finished."""
+    """What `prepare` returned, read back. Raises FileNotFoundError where it never finished."""
     values = json.loads((directory / "prepared.json").read_text(encoding="utf-8"))
     split = values["split"] | {part: tuple(values["split"][part]) for part in _PARTS}
-    findings = tuple(Finding.from_json(value | {"rows": tuple(value["rows"])}) for value in values["findings"])
+    findings = tuple(
+        Finding.from_json(value | {"rows": tuple(value["rows"])}) for value in values["findings"]
+    )
     return PreparedData(
         directory=directory,
         schema=Schema.from_json(values["schema"]),

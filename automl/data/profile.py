@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-
 from automl.data.columns import Column, describe
 from automl.data.guess import Roles, find_column, guess_roles
 from automl.data.leakage import Keyed, find_overlaps, find_repeats, key_parts
@@ -21,7 +20,7 @@ _ORDER = {"refuse": 0, "repair": 1, "warn": 2, "note": 3}
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """Everything that was seen. to_json gives the form of `inspect --json`; to_text the one for a terminal."""
+    """Everything that was seen: to_json gives the form of `inspect --json`, to_text one for a terminal."""
 
     parts: Mapping[str, Rows]
     keyed: Mapping[str, Keyed]
@@ -34,7 +33,7 @@ class Inspection:
     @property
     def rows(self) -> int:
         """Rows of the source itself, without given validation and test rows."""
-        return self.parts["train"].table.num_rows
+        return int(self.parts["train"].table.num_rows)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -71,16 +70,14 @@ def inspect(
 ) -> Inspection:
     """What the data is and what is wrong with it; nothing is changed or written.
 
-    text: one column or two, as a list or separated by a comma. Raises DataError where nothing can be read or a named
-    column is not there.
+    text: one column or two, as a list or separated by a comma. Raises DataError where nothing can be read or
+    a named column is not there.
     """
     columns = [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
     return inspect_parts(load_parts(source, validation, test), target, columns or None)
 
 
-def inspect_parts(
-    parts: Mapping[str, Rows], target: str | None, text: Sequence[str] | None
-) -> Inspection:
+def inspect_parts(parts: Mapping[str, Rows], target: str | None, text: Sequence[str] | None) -> Inspection:
     """The same for parts that are loaded already."""
     train = parts["train"]
     _check_names(train, target, text)
@@ -127,7 +124,11 @@ def _check_names(train: Rows, target: str | None, text: Sequence[str] | None) ->
                 problems.append(error)
     if target is not None and target in (text or ()):
         problems.append(
-            DataError(f"column {target!r} is both --target and --text", "two different columns", "Change one of them")
+            DataError(
+                f"column {target!r} is both --target and --text",
+                "two different columns",
+                "Change one of them",
+            )
         )
     raise_all(problems)
 
@@ -146,5 +147,3 @@ def _check_parts(parts: Mapping[str, Rows], compared: Sequence[str]) -> None:
                 )
             )
     raise_all(problems)
-
-

@@ -48,7 +48,7 @@ def test_rows(rows: int) -> int:
 
 
 def validation_rows(rows: int) -> int:
-    """How many of the rows left over become the validation: 15% up to 600 of them, from there 10%, at most 5,000."""
+    """How many of the other rows become the validation: 15%, above 600 rows 10%, at most 5,000 rows."""
     small, large = VALIDATION_SHARES
     return min(max(min(round(rows * small), VALIDATION_TURN), round(rows * large)), MOST_VALIDATION_ROWS)
 
@@ -58,9 +58,9 @@ def stratified_cut(
 ) -> npt.NDArray[np.bool_]:
     """Where a row goes into the new part of about `size` rows, every class in its share.
 
-    A row's place in its class comes from a hash of its content, the seed and the salt: never from its place in the file,
-    so that the same rows are cut the same way on every machine and in every order. Each class gives at least one row
-    where `keep` rows of it stay behind.
+    A row's place in its class comes from a hash of its content, the seed and the salt: never from its place
+    in the file, so that the same rows are cut the same way on every machine and in every order. Each class
+    gives at least one row where `keep` rows of it stay behind.
     """
     chosen = np.zeros(len(labels), np.bool_)
     classes, codes = np.unique(labels, return_inverse=True)
@@ -81,7 +81,7 @@ def _quotas(counts: npt.NDArray[np.int64], size: int, keep: int) -> npt.NDArray[
     quota = np.floor(exact).astype(np.int64)
     left = max(size - int(quota.sum()), 0)
     quota[np.argsort(-(exact - quota), kind="stable")[:left]] += 1
-    return np.minimum(np.maximum(quota, 1), most)
+    return np.asarray(np.minimum(np.maximum(quota, 1), most), np.int64)
 
 
 def _places(digests: Digests, seed: int, salt: str) -> npt.NDArray[Any]:
