@@ -81,7 +81,7 @@ def _check_task(seen: Inspection, target: Column, names: str) -> None:
             supported,
             f"Name a text column with --text; columns: {names}",
         )
-    looks = "an id" if target.kind == "id" else "free text" if target.kind == "text" else f"a {target.kind}"
+    looks = "an id" if target.kind == "id" else "free text" if target.kind == "text" else "free text or an id"
     raise DataError(
         f"column {target.name!r} has {target.distinct:,} different values in {seen.rows:,} rows "
         f"and looks like {looks}",
@@ -128,6 +128,12 @@ def check_parts(seen: Inspection, request: RunRequest, target: str) -> tuple[lis
         if given is None:
             notes.append(f"the source's own {name} split has no labels and is left aside")
             continue
+        if name == "train":
+            raise DataError(
+                f"column {target!r} is empty in every row",
+                "a class in every row",
+                "Choose another with --target; columns: " + ", ".join(part.rows.table.column_names[:30]),
+            )
         lacks = "no column" if part.labels is None else "no value in the column"
         columns = ", ".join(part.rows.table.column_names[:30])
         problems.append(

@@ -56,7 +56,9 @@ def read_delimited(data: pa.Buffer, path: Path) -> tuple[pa.Table, Dialect, tupl
     if not sample.strip():
         raise DataError(f"{path} holds only blank lines", "a header and rows", "Check the file")
     dialect = find_dialect(data, sample, path.suffix.lower())
-    first = next(iter(_records(sample, dialect)), [])
+    first = next(iter(_records(sample, dialect)), None)
+    if first is None:
+        raise DataError(f"{path} cannot be read as lines of text", "a header and rows", "Check the file")
     dialect = replace(dialect, header=has_header(sample, dialect))
     names = column_names(first if dialect.header else [""] * len(first))
     if dialect.broken:
@@ -169,17 +171,20 @@ def _records(sample: str, dialect: Dialect) -> list[list[str]]:
     """The sample's records, those of a quoted line break whole; up to the first that cannot be read."""
     records: list[list[str]] = []
     lines = sample.splitlines(keepends=True) if dialect.quote else sample.split("\n")
-    reader = csv.reader(
-        lines,
-        delimiter=dialect.delimiter,
-        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
-        escapechar=dialect.escape,
-        doublequote=dialect.escape is None,
-    )
+    limit = csv.field_size_limit(_SAMPLE_BYTES * 2)
     try:
+        reader = csv.reader(
+            lines,
+            delimiter=dialect.delimiter,
+            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+            escapechar=dialect.escape,
+            doublequote=dialect.escape is None,
+        )
         records.extend(record for record in reader if record)
     except csv.Error:
         pass
+    finally:
+        csv.field_size_limit(limit)
     return records
 
 

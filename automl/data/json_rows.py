@@ -62,7 +62,7 @@ def _from_objects(values: list[Any], path: Path) -> pa.Table:
     strange = next((n for n, value in enumerate(values) if not isinstance(value, dict)), None)
     if strange is not None:
         raise DataError(
-            f"row {strange:,} of {path} is a {type(values[strange]).__name__}",
+            f"row {strange:,} of {path} is no object but of the type {type(values[strange]).__name__}",
             'every row an object such as {"text": "...", "label": "..."}',
             "Write objects, one a row",
         )
