@@ -159,7 +159,8 @@ def _matthews(hits: Floats, real: Floats, said: Floats) -> Floats:
     rows = real.sum(axis=1)
     top = hits.sum(axis=1) * rows - (real * said).sum(axis=1)
     bottom = (rows**2 - (said**2).sum(axis=1)) * (rows**2 - (real**2).sum(axis=1))
-    return np.divide(top, np.sqrt(np.maximum(bottom, 0)), out=np.zeros_like(top), where=bottom > 0)
+    score: Floats = np.divide(top, np.sqrt(np.maximum(bottom, 0)), out=np.zeros_like(top), where=bottom > 0)
+    return score
 
 
 _FROM_COUNTS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {

@@ -139,8 +139,8 @@ def mean_interval(sample: Sample, bounds: tuple[float, float] | None = (0.0, 1.0
     squared = quantile**2
     centre = (share + squared / (2 * rows)) / (1 + squared / rows)
     half = quantile / (1 + squared / rows) * np.sqrt(share * (1 - share) / rows + squared / (4 * rows**2))
-    scaled = [float(np.clip(value, 0.0, 1.0)) * (high - low) + low for value in (centre - half, centre + half)]
-    return Interval(mean=mean, low=min(scaled[0], mean), high=max(scaled[1], mean))
+    ends = [float(np.clip(end, 0.0, 1.0)) * (high - low) + low for end in (centre - half, centre + half)]
+    return Interval(mean=mean, low=min(ends[0], mean), high=max(ends[1], mean))
 
 
 def compare(better: Sample, worse: Sample, margin: float = 0.0) -> Comparison:

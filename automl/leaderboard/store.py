@@ -117,7 +117,9 @@ class RunFolder:
                 f"Go on with it: automl resume {self.path}; or choose another with --out",
             )
         if present:
-            raise RunFolderError(f"{self.path} is not empty", "a new or empty folder", "Choose another with --out")
+            raise RunFolderError(
+                f"{self.path} is not empty", "a new or empty folder", "Choose another with --out"
+            )
 
     def create(self, request: RunRequest) -> None:
         """Make the folder and write the request. Raises RunFolderError where another run lies there."""
@@ -143,7 +145,9 @@ class RunFolder:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             raise RunFolderError(
-                f"{self.path} is in use by another automl process", "one driver at a time", "Wait for it, or stop it"
+                f"{self.path} is in use by another automl process",
+                "one driver at a time",
+                "Wait for it, or stop it",
             ) from None
         try:
             yield
@@ -207,7 +211,9 @@ class RunFolder:
         """{"task", "metric", "metrics", "contenders", "budget", "seeds", "horizon_samples", "rungs", ...}."""
         if not self.contest_file.exists():
             raise RunFolderError(
-                f"{self.path} has no contest.json", "a run that reached its search", f"automl resume {self.path}"
+                f"{self.path} has no contest.json",
+                "a run that reached its search",
+                f"automl resume {self.path}",
             )
         contest: dict[str, Any] = json.loads(self.contest_file.read_text(encoding="utf-8"))
         return contest

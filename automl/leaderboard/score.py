@@ -1,0 +1,218 @@
+"""The sealed test: alone reads its labels, after the winners are fixed, and notes each time."""
+
+from __future__ import annotations
+
+import getpass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+from numpy.typing import NDArray
+
+from automl.data.split import rows_sha256
+from automl.errors import RunFolderError, SealedTest
+from automl.leaderboard.resampling import TestDraws, deviations
+from automl.leaderboard.statistics import Sample
+from automl.leaderboard.store import RunFolder, append_line, now
+from automl.metrics import Labels, Metric, Scores, get_metric
+from automl.types import TrialResult
+
+TEST_LABELS = "test_labels.arrow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredTrainings:
+    """What the test says about the trainings of one row and one kind (finals, defaults, a baseline).
+
+    trainings: those whose predictions could be scored, in the order of their seeds.
+    sample: the deciding metric, turned so that higher is better. metrics: test mean of every metric.
+    confusion: shape (classes, classes), rows are true, mean count over the trainings.
+    problems: why trainings are missing here.
+    """
+
+    trainings: tuple[TrialResult, ...]
+    sample: Sample | None
+    metrics: dict[str, float | None]
+    confusion: NDArray[np.float64]
+    problems: tuple[str, ...]
+    sign: float
+
+    @property
+    def per_seed(self) -> tuple[float, ...]:
+        """Test score of each training, as the metric counts it."""
+        return () if self.sample is None else tuple(float(score) * self.sign for score in self.sample.scores)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredRun:
+    """Every row of a run, scored in one opening of the test."""
+
+    finals: Mapping[str, ScoredTrainings]
+    defaults: Mapping[str, ScoredTrainings]
+    baselines: Mapping[str, ScoredTrainings]
+    test_rows: int
+
+
+def score_run(folder: RunFolder, why: str, who: str | None = None) -> ScoredRun:
+    """The test scores of all finals, defaults and baselines of a run.
+
+    Raises SealedTest while a winner is not fixed, RunFolderError where records or predictions are missing
+    or the labels are not those of the split.
+    """
+    contest = folder.read_contest()
+    refuse_sealed(folder, contest)
+    labels = _open_test(folder, contest, why, who or _user())
+    metrics = [get_metric(name) for name in dict.fromkeys([contest["metric"], *contest["metrics"]])]
+    draws = TestDraws(len(labels))
+    trials, classes = folder.trials(), len(contest["schema"]["classes"])
+
+    def scored(name: str, results: Sequence[TrialResult], kind: str) -> ScoredTrainings:
+        chosen = sorted((r for r in results if r.contender == name and r.kind == kind), key=lambda r: r.seed)
+        return _score(folder, name, chosen, labels, metrics, classes, draws)
+
+    names = [value["name"] for value in contest["contenders"]]
+    baselines = folder.baselines()
+    planned = dict.fromkeys([*contest.get("baselines", ()), *(result.contender for result in baselines)])
+    return ScoredRun(
+        finals={name: scored(name, trials, "final") for name in names},
+        defaults={name: scored(name, trials, "default") for name in names},
+        baselines={name: scored(name, baselines, "baseline") for name in planned},
+        test_rows=len(labels),
+    )
+
+
+def refuse_sealed(folder: RunFolder, contest: Mapping[str, Any]) -> None:
+    """Raises SealedTest unless every contender's winner is written down."""
+    winners = folder.read_winners()
+    open_ = [value["name"] for value in contest["contenders"] if value["name"] not in winners]
+    if open_:
+        found = "no winners are fixed" if not winners else f"the winner of {', '.join(open_)} is not fixed"
+        raise SealedTest(
+            f"{folder.path}: {found}",
+            "the test labels are read after every winner is fixed, so that they cannot choose one",
+            f"Finish the search first: automl resume {folder.path}",
+        )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may run without a name for its user
+        return "unknown"
+
+
+def _open_test(folder: RunFolder, contest: Mapping[str, Any], why: str, who: str) -> Labels:
+    """The test labels as class numbers, shape (rows,); the opening is on record before they are read."""
+    path = folder.data / TEST_LABELS
+    if not path.exists():
+        raise RunFolderError(
+            f"{path} is missing", "the test labels of this run", "Restore the run's data/ folder; or run anew"
+        )
+    fingerprint = contest["split_fingerprint"]
+    append_line(folder.access_file, {"at": now(), "who": who, "why": why, "split_fingerprint": fingerprint})
+    try:
+        with pa.memory_map(str(path)) as source:
+            table = pyarrow.ipc.open_file(source).read_all()
+            numbers, column = table.column("row").to_numpy(), table.column("label")
+            words, digest = column.to_pylist(), rows_sha256(numbers, column)
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())
+        problem = f"{path} could not be read: {reason}"
+        raise RunFolderError(problem, "an Arrow file", "Restore the run's data/ folder") from None
+    sealed = folder.split().get("test_labels_sha256")
+    if sealed is not None and digest != sealed:
+        raise RunFolderError(
+            f"{path} does not hold the labels that were sealed",
+            f"SHA-256 {sealed[:12]}, found {digest[:12]}",
+            "Restore the run's data/ folder; a board on other labels would be another contest",
+        )
+    number = {name: index for index, name in enumerate(contest["schema"]["classes"])}
+    unknown = sorted({word for word in words if word not in number})
+    if unknown or not words:
+        found = f"{path} holds the unknown class {unknown[0]!r}" if unknown else f"{path} holds no rows"
+        raise RunFolderError(found, f"rows of {len(number)} known classes", "Restore the run's data/ folder")
+    return np.array([number[word] for word in words], dtype=np.int64)
+
+
+def _score(
+    folder: RunFolder,
+    name: str,
+    results: Sequence[TrialResult],
+    labels: Labels,
+    metrics: Sequence[Metric],
+    classes: int,
+    draws: TestDraws,
+) -> ScoredTrainings:
+    metric, problems = metrics[0], []
+    kept: list[tuple[TrialResult, Scores, float]] = []
+    for result in results:
+        predictions, problem = _predictions(folder, result, (len(labels), classes))
+        value = metric.score(labels, predictions) if predictions is not None else math.nan
+        if predictions is not None and not math.isfinite(value):
+            problem = f"{metric.name} is not defined on this test"
+        if problem is not None or predictions is None:
+            problems.append(f"seed {result.seed}: {problem}")
+            continue
+        kept.append((result, predictions, value))
+    confusion = np.zeros((classes, classes))
+    for _, predictions, _ in kept:
+        pairs = labels * classes + predictions.argmax(axis=1)
+        confusion += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    sign = 1.0 if metric.higher_is_better else -1.0
+    return ScoredTrainings(
+        trainings=tuple(result for result, _, _ in kept),
+        sample=_sample(name, kept, metric, labels, sign, draws) if kept else None,
+        metrics={one.name: _mean(one, labels, [p for _, p, _ in kept]) for one in metrics} if kept else {},
+        confusion=confusion / max(len(kept), 1),
+        problems=tuple(problems),
+        sign=sign,
+    )
+
+
+def _sample(
+    name: str,
+    kept: Sequence[tuple[TrialResult, Scores, float]],
+    metric: Metric,
+    labels: Labels,
+    sign: float,
+    draws: TestDraws,
+) -> Sample:
+    return Sample(
+        name=name,
+        seeds=tuple(result.seed for result, _, _ in kept),
+        scores=np.array([value for _, _, value in kept]) * sign,
+        deviations=deviations(metric, labels, [predictions for _, predictions, _ in kept], draws) * sign,
+        rows=len(labels),
+        deterministic=kept[0][0].kind == "baseline",
+        per_row=metric.per_item and len(labels) > 1,
+    )
+
+
+def _mean(metric: Metric, labels: Labels, predictions: Sequence[Scores]) -> float | None:
+    value = float(np.mean([metric.score(labels, one) for one in predictions]))
+    return value if math.isfinite(value) else None
+
+
+def _predictions(
+    folder: RunFolder, result: TrialResult, shape: tuple[int, int]
+) -> tuple[Scores | None, str | None]:
+    """Probabilities on the test rows; or None and why there are none."""
+    if result.status != "completed":
+        return None, result.error or result.status.replace("_", " ")
+    path = folder.path / (result.predictions_file or f"predictions/{result.id}.npz")
+    if not path.exists():
+        return None, f"{path.name} is missing from predictions/"
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = np.asarray(arrays["test"], dtype=np.float32)
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        return None, f"{path.name} could not be read: {type(error).__name__}"
+    if found.shape != shape:
+        return None, f"{path.name} holds predictions of shape {found.shape}; the test needs {shape}"
+    if not np.isfinite(found).all():
+        return None, f"{path.name} holds predictions that are not numbers"
+    return found, None
