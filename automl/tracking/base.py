@@ -72,11 +72,11 @@ class Trackers(Tracker):
         for tracker in self._trackers:
             try:
                 getattr(tracker, method)(*arguments)
-            except Exception as error:
-                broken.append((tracker, error))
-        for tracker, error in broken:
+            except Exception as problem:
+                broken.append((tracker, problem))
+        for tracker, cause in broken:
             self._trackers.remove(tracker)
-            self.note(f"{type(tracker).__name__} stopped tracking: {type(error).__name__}: {error}")
+            self.note(f"{type(tracker).__name__} stopped tracking: {type(cause).__name__}: {cause}")
 
     def note(self, text: str) -> None:
         self._each("note", text)

