@@ -194,7 +194,9 @@ def _write_cards(folder: RunFolder, found: Leaderboard, contest: dict[str, Any])
 def _refuse_taken(folder: RunFolder) -> None:
     if folder.path.exists():
         if not folder.path.is_dir():
-            raise RunFolderError(f"{folder.path} is a file", "a new or empty folder", "Choose another with --out")
+            raise RunFolderError(
+                f"{folder.path} is a file", "a new or empty folder", "Choose another with --out"
+            )
         folder.refuse_other_run()
 
 

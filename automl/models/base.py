@@ -43,7 +43,9 @@ class ModelFamily(ABC):
         """The filling value of each input field."""
 
     @abstractmethod
-    def load(self, checkpoint: Checkpoint, head: str, schema: Schema, recipe: Mapping[str, Any]) -> torch.nn.Module:
+    def load(
+        self, checkpoint: Checkpoint, head: str, schema: Schema, recipe: Mapping[str, Any]
+    ) -> torch.nn.Module:
         """The model with a fresh head and the recipe's dropout; its forward(**batch) gives loss and logits."""
 
     @abstractmethod

@@ -47,7 +47,9 @@ class TextEncoder(ModelFamily):
         from transformers import AutoTokenizer
 
         try:
-            return AutoTokenizer.from_pretrained(checkpoint.path, local_files_only=True, trust_remote_code=False)
+            return AutoTokenizer.from_pretrained(
+                checkpoint.path, local_files_only=True, trust_remote_code=False
+            )
         except (OSError, ValueError, ImportError) as error:
             raise CheckpointError(
                 f"the tokenizer of {checkpoint.name} cannot be loaded: {' '.join(str(error).split())[:300]}",
@@ -85,7 +87,11 @@ class TextEncoder(ModelFamily):
                     setattr(config, name, float(recipe[key]))
         try:
             model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
-                checkpoint.path, config=config, local_files_only=True, trust_remote_code=False, dtype=torch.float32
+                checkpoint.path,
+                config=config,
+                local_files_only=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise CheckpointError(

@@ -71,7 +71,9 @@ class BaselineRunner:
 
     def _spec(self, name: str, contender: Contender) -> TrialSpec:
         contest, prepared = self._contest, self._prepared
-        row = Contender(name=name, checkpoint=contender.checkpoint, family=contender.family, adaptation="baseline")
+        row = Contender(
+            name=name, checkpoint=contender.checkpoint, family=contender.family, adaptation="baseline"
+        )
         return TrialSpec(
             id=f"baseline-{slug(name)}", kind="baseline", contender=row, recipe={}, seed=contest["trial_seed"],
             horizon_samples=contest["horizon_samples"], rungs=(), split_fingerprint=contest["split_fingerprint"],
@@ -162,7 +164,9 @@ class BaselineRunner:
         features: NDArray[np.float32] | None = None
         for places in sorted_batches(part.lengths[wanted], EVALUATION_ROWS):
             indices = wanted[places]
-            batch = {k: v.to(device) for k, v in self._task.collate(part.rows(indices), None, padding).items()}
+            batch = {
+                k: v.to(device) for k, v in self._task.collate(part.rows(indices), None, padding).items()
+            }
             with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
                 pooled = family.pooled(model, batch).cpu().numpy()
             if features is None:

@@ -12,7 +12,7 @@ from automl.errors import AutoMLError, CheckpointError, RequestError
 from automl.leaderboard.store import RunFolder
 from automl.metrics import get_metric
 from automl.models.base import ModelFamily
-from automl.models.checkpoints import default_models, find_checkpoint, short_names
+from automl.models.checkpoints import default_models, find_checkpoint, short_name
 from automl.registry import get_part, parts
 from automl.search.agenda import Agenda
 from automl.search.baselines import BaselineRunner
@@ -47,8 +47,11 @@ def find_contenders(request: RunRequest, task: Task) -> tuple[list[Contender], s
         raise RequestError(
             f"{len(problems)} models cannot be used", "", "", problems=[str(problem) for problem in problems]
         )
-    contenders = []
-    for checkpoint, short in zip(checkpoints, short_names(checkpoints), strict=True):
+    contenders: list[Contender] = []
+    taken: list[str] = []
+    for checkpoint in checkpoints:
+        short = short_name(checkpoint, taken)
+        taken.append(short)
         family = next((f for f in families.values() if task.head in f.heads and f.claims(checkpoint)), None)
         if family is None:
             raise CheckpointError(
@@ -65,7 +68,10 @@ def find_contenders(request: RunRequest, task: Task) -> tuple[list[Contender], s
                 )
             contenders.append(
                 Contender(
-                    name=f"{short}/{adaptation}", checkpoint=checkpoint, family=family.name, adaptation=adaptation
+                    name=f"{short}/{adaptation}",
+                    checkpoint=checkpoint,
+                    family=family.name,
+                    adaptation=adaptation,
                 )
             )
     return contenders, reason
@@ -119,7 +125,9 @@ def draw_up(
         metric, metric_reason = get_metric(request.metric).name, "chosen by the user"
         if metric not in task.metrics:
             raise RequestError(
-                f"metric {metric!r} does not fit {task.name}", f"one of {', '.join(task.metrics)}", "Choose with --metric"
+                f"metric {metric!r} does not fit {task.name}",
+                f"one of {', '.join(task.metrics)}",
+                "Choose with --metric",
             )
     else:
         metric, metric_reason = task.choose_metric(prepared.class_counts)

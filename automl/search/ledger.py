@@ -36,7 +36,11 @@ class Ledger:
             kinds[booked] = kinds.get(booked, 0.0) + seconds
         for kind, seconds in kinds.items():
             spend = Spend(
-                contender=result.contender, trial=result.id, kind=kind, device_seconds=seconds, at=self._clock()
+                contender=result.contender,
+                trial=result.id,
+                kind=kind,
+                device_seconds=seconds,
+                at=self._clock(),
             )
             self._folder.append_spend(spend)
             self._add(spend)

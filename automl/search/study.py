@@ -22,6 +22,7 @@ from automl.types import TrialResult
 
 STARTUP_TRIALS = 5
 SamplerName = Literal["tpe", "random"]
+Direction = Literal["maximize", "minimize"]
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -58,7 +59,7 @@ class ContenderStudy:
         sampler: SamplerName = "tpe",
         journal: BaseStorage | None = None,
     ) -> None:
-        direction = "maximize" if higher_is_better else "minimize"
+        direction: Direction = "maximize" if higher_is_better else "minimize"
         self._space, self._seed, self._sampler = space, seed, sampler
         self._worst = -math.inf if higher_is_better else math.inf
         self._study = optuna.create_study(direction=direction)
@@ -77,7 +78,8 @@ class ContenderStudy:
     def ask(self, number: int) -> dict[str, Any]:
         """The full recipe of trial `number`; the first ones are the space's first trials."""
         if number < len(self._space.first_trials):
-            self._study.enqueue_trial(self._space.to_params(self._space.first_trials[number]))
+            first = self._space.complete(self._space.first_trials[number])
+            self._study.enqueue_trial(self._space.to_params(first))
         self._study.sampler = make_sampler(self._sampler, self._seed * 100_003 + number)
         trial = self._study.ask()
         trial.set_user_attr("number", number)

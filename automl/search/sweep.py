@@ -6,6 +6,7 @@ the agenda decides. Searcher and scheduler here are thin: they only carry questi
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -17,9 +18,13 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # with verbose=0 the only pair that prints nothing
 os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")  # 2 s, the default, loses slots to slow endings
-os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # one trial that Ray kills for memory would end all
+os.environ.setdefault(
+    "RAY_memory_monitor_refresh_ms", "0"
+)  # one trial that Ray kills for memory would end all
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # the truth is in the run folder, not in Tune's snapshots
+os.environ.setdefault(
+    "TUNE_GLOBAL_CHECKPOINT_S", "3600"
+)  # the truth is in the run folder, not in Tune's snapshots
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # default 2: one report in 2 s at most
 os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
@@ -175,7 +180,9 @@ class Sweep:
         directory.mkdir(parents=True, exist_ok=True)
         slots = self._slots
         function = trainable(slots.workers, slots.per_worker)
-        resources = slots.per_worker if slots.workers == 1 else {"CPU": 0.01}
+        resources: Any = slots.per_worker
+        if slots.workers > 1:  # the trial only starts its workers: a CPU held by it would be missing to them
+            resources = tune.PlacementGroupFactory([{"memory": 1024.0}])
         tuner = tune.Tuner(
             tune.with_resources(function, resources),
             tune_config=tune.TuneConfig(
@@ -190,7 +197,6 @@ class Sweep:
                 name=f"sweep-{len(list(directory.iterdir()))}",
                 storage_path=str(directory.resolve()),
                 verbose=0,
-                log_to_file=True,
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             ),
@@ -264,7 +270,9 @@ class _Asks(Searcher):  # type: ignore[misc]
             return {"spec": spec.to_json()}
         return Searcher.FINISHED if self._sweep.finished else None
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         assert self._sweep is not None
         self._sweep.end(trial_id, died=error)
 
@@ -287,6 +295,5 @@ class _Decides(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         assert self._sweep is not None
-        goes_on = self._sweep.message(trial.trial_id, result)
+        goes_on = self._sweep.message(trial.trial_id, json.loads(result["told"]))
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
-

@@ -57,7 +57,10 @@ class Task(ABC):
 
     @abstractmethod
     def collate(
-        self, rows: Sequence[Mapping[str, NDArray[Any]]], labels: NDArray[np.int64] | None, padding: Mapping[str, int]
+        self,
+        rows: Sequence[Mapping[str, NDArray[Any]]],
+        labels: NDArray[np.int64] | None,
+        padding: Mapping[str, int],
     ) -> dict[str, torch.Tensor]:
         """A batch padded to its longest row. padding: the value that fills each field."""
 

@@ -1,7 +1,7 @@
 """Text classification: one text, or a pair of texts, and one of several classes.
 
-    text                            label
-    "How far is it from Denver"     NUM
+text                            label
+"How far is it from Denver"     NUM
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ class TextClassification(Task):
         return np.asarray([number[value] for value in table.column("label").to_pylist()], dtype=np.int64)
 
     def collate(
-        self, rows: Sequence[Mapping[str, NDArray[Any]]], labels: NDArray[np.int64] | None, padding: Mapping[str, int]
+        self,
+        rows: Sequence[Mapping[str, NDArray[Any]]],
+        labels: NDArray[np.int64] | None,
+        padding: Mapping[str, int],
     ) -> dict[str, torch.Tensor]:
         import torch
 
@@ -119,7 +122,9 @@ class TextClassification(Task):
             return DummyClassifier(strategy="prior").fit(train[0], train[1])
         if baseline == TFIDF:
             words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-            letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=50_000)
+            letters = TfidfVectorizer(
+                analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=50_000
+            )
             prepare: Any = FeatureUnion([("words", words), ("letters", letters)])
         else:
             prepare = StandardScaler()

@@ -47,4 +47,3 @@ def load_checkpoint(
     if values["cuda_rng"]:
         torch.cuda.set_rng_state_all([state.cpu() for state in values["cuda_rng"]])
     return values
-

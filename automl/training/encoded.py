@@ -59,7 +59,8 @@ class EncodedPart:
     def rows(self, indices: NDArray[np.int64]) -> list[dict[str, NDArray[Any]]]:
         offsets = self.offsets
         return [
-            {name: values[offsets[i] : offsets[i + 1]] for name, values in self.values.items()} for i in indices
+            {name: values[offsets[i] : offsets[i + 1]] for name, values in self.values.items()}
+            for i in indices
         ]
 
 

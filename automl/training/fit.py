@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import random
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -140,7 +139,15 @@ class Training:
         with self.clock.charging("cache"):
             for name, part in (("train", self.train), ("validation", self.validation)):
                 self._activations[id(part)] = store_activations(
-                    self.cache, name, part, self.blocks, depth, self.task, self.padding, self.device, self.autocast
+                    self.cache,
+                    name,
+                    part,
+                    self.blocks,
+                    depth,
+                    self.task,
+                    self.padding,
+                    self.device,
+                    self.autocast,
                 )
         self._cut = CutModel(self.blocks, depth)
 
@@ -219,8 +226,16 @@ class Training:
                 while points and seen >= points[0][0]:
                     rung = points.pop(0)[1] or rung
                 self._evaluate(seen, rung, losses.take())
-                if points and self.clock.device_seconds - saved_at >= CHECKPOINT_SECONDS and self.context.rank == 0:
-                    state = {"samples_seen": seen, "curve": self.curve, "losses": (losses.total, losses.weight)}
+                if (
+                    points
+                    and self.clock.device_seconds - saved_at >= CHECKPOINT_SECONDS
+                    and self.context.rank == 0
+                ):
+                    state = {
+                        "samples_seen": seen,
+                        "curve": self.curve,
+                        "losses": (losses.total, losses.weight),
+                    }
                     save_checkpoint(resume_file, self.model, self.optimizer, state)
                     saved_at = self.clock.device_seconds
         resume_file.unlink(missing_ok=True)
@@ -336,5 +351,3 @@ def reset_peak_memory(device: torch.device, clear_refs: Path = Path("/proc/self/
         clear_refs.write_text("5")
     except OSError:
         return  # not Linux, or not allowed: the peak is then the process's
-
-

@@ -25,7 +25,11 @@ QUOTA_BYTES = 8 * 2**30
 """Largest store of one part; also never more than a fifth of the free disk."""
 
 _BUILD_ROWS = 64
-_AS_NUMPY = {torch.float32: (np.float32, None), torch.bfloat16: (np.int16, torch.int16), torch.float16: (np.float16, None)}
+_AS_NUMPY = {
+    torch.float32: (np.float32, None),
+    torch.bfloat16: (np.int16, torch.int16),
+    torch.float16: (np.float16, None),
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def store_activations(
 
     def build(target: Path) -> None:
         blocks.model.eval()
-        store: NDArray[Any] | None = None
+        store: np.memmap[Any, Any] | None = None
         offsets = part.offsets
         for indices in sorted_batches(part.lengths, _BUILD_ROWS):
             batch = {k: v.to(device) for k, v in task.collate(part.rows(indices), None, padding).items()}
@@ -92,4 +96,6 @@ def store_activations(
     folder = directory / f"prefix-{depth}-{precision}-{name}"
     build_once(folder, build)
     dtype = getattr(torch, json.loads((folder / "dtype.json").read_text()))
-    return StoredActivations(values=np.load(folder / "values.npy", mmap_mode="r"), offsets=part.offsets, dtype=dtype)
+    return StoredActivations(
+        values=np.load(folder / "values.npy", mmap_mode="r"), offsets=part.offsets, dtype=dtype
+    )

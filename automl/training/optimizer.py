@@ -43,7 +43,8 @@ class BlockwiseAdamW:
 
     def _add(self, block: int) -> None:
         rate = self._recipe.step_learning_rate * self._unfreezing.learning_rate_ratio(block)
-        decayed, plain = [], []
+        decayed: list[torch.nn.Parameter] = []
+        plain: list[torch.nn.Parameter] = []
         for _, parameter in self._parameters[block]:
             parameter.requires_grad_(True)
             (decayed if parameter.ndim >= 2 else plain).append(parameter)  # biases and norms never decay
@@ -77,7 +78,11 @@ class BlockwiseAdamW:
 
     def state_dict(self) -> dict[str, Any]:
         assert self._adamw is not None
-        return {"releases": self._releases, "last_release": self._last_release, "adamw": self._adamw.state_dict()}
+        return {
+            "releases": self._releases,
+            "last_release": self._last_release,
+            "adamw": self._adamw.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Release the blocks that had been released, in the same order, and put Adam's state back."""

@@ -16,7 +16,8 @@ class Recipe:
     """Hyperparameters of one training. Shares are of the horizon, so that they mean the same for every model.
 
     learning_rate: peak, at the reference batch; `step_learning_rate` is what the optimizer gets.
-    frozen_share f, head_only_share h, release_share g, bottom_lr_ratio rho, release_lr_scale c: see unfreezing.py.
+    frozen_share f, head_only_share h, release_share g, bottom_lr_ratio rho, release_lr_scale c: see
+    unfreezing.py.
     """
 
     learning_rate: float
@@ -39,5 +40,5 @@ class Recipe:
 
     @property
     def step_learning_rate(self) -> float:
-        """The peak rate at this batch size: Adam's follows the square root (Malladi et al. 2022, 2205.10287)."""
+        """The peak rate at this batch size; Adam's follows its square root (Malladi et al., arXiv 2205.10287)."""
         return self.learning_rate * math.sqrt(self.batch_size / REFERENCE_BATCH)

@@ -6,10 +6,12 @@ trial with one worker trains right in the process that Ray Tune keeps for trial 
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -158,11 +160,29 @@ def describe_place(device: torch.device) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def own_log(spec: TrialSpec) -> Iterator[None]:
+    """What a training prints goes into the run folder's logs; nothing is left where it printed nothing."""
+    file = RunFolder(spec.run_directory).logs / "trials" / f"{spec.id}.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        yield
+    if file.stat().st_size == 0:
+        file.unlink()
+
+
+def told_as_json(report: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
+    """Send a message as one string: Ray flattens nested results on their way."""
+    return lambda message: report({"told": json.dumps(message)})
+
+
 def trainable(workers: int, worker_resources: Mapping[str, float]) -> Callable[[dict[str, Any]], None]:
     """The function that Ray Tune calls for every training; config = {"spec": TrialSpec as JSON}."""
 
     def run_here(config: dict[str, Any]) -> None:
-        train_spec(TrialSpec.from_json(config["spec"]), 1, tune.report)
+        spec = TrialSpec.from_json(config["spec"])
+        with own_log(spec):
+            train_spec(spec, 1, told_as_json(tune.report))
 
     def run_with_workers(config: dict[str, Any]) -> None:
         run_group(TrialSpec.from_json(config["spec"]), workers, worker_resources)
@@ -180,13 +200,17 @@ def run_group(spec: TrialSpec, workers: int, worker_resources: Mapping[str, floa
     def worker(config: Mapping[str, Any]) -> None:
         from ray import train
 
-        train_spec(TrialSpec.from_json(config["spec"]), workers, train.report, WorkerContext)
+        spec = TrialSpec.from_json(config["spec"])
+        with own_log(spec):
+            train_spec(spec, workers, told_as_json(train.report), WorkerContext)
 
     trainer = TorchTrainer(
         worker,
         train_loop_config={"spec": spec.to_json()},
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu="GPU" in worker_resources, resources_per_worker=dict(worker_resources)
+            num_workers=workers,
+            use_gpu="GPU" in worker_resources,
+            resources_per_worker=dict(worker_resources),
         ),
         run_config=RunConfig(
             name=f"{spec.id}-{time.time_ns()}",
@@ -203,7 +227,7 @@ def run_group(spec: TrialSpec, workers: int, worker_resources: Mapping[str, floa
         text = _one_line(cause)
         memory = any(kind.__name__ in text for kind in _OUT_OF_MEMORY)
         clock = SlotClock(RunFolder(spec.run_directory).heartbeats / f"{spec.id}.json", workers)
-        tune.report({
+        told_as_json(tune.report)({
             "event": "end",
             "status": "out_of_memory" if memory else "failed",
             "error": text,
