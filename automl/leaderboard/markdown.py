@@ -10,8 +10,7 @@ from automl.leaderboard.verdict import score
 from automl.metrics import Metric, get_metric
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$!@])")
-_COLUMNS = ("Rank", "Contender", "{metric} (95% CI)", "Tuned - default")
-_COLUMNS += ("Finals", "Trials", "Device-seconds", "Latency")
+_COLUMNS = "Rank,Contender,{metric} (95% CI),Tuned - default,Finals,Trials,Device-seconds,Latency".split(",")
 
 
 def escape(text: object) -> str:

@@ -125,7 +125,8 @@ class RunFolder:
         """Make the folder and write the request. Raises RunFolderError where another run lies there."""
         self.refuse_other_run()
         for directory in (
-            self.data, self.studies, self.predictions, self.checkpoints, self.cache, self.heartbeats, self.models
+            self.data, self.studies, self.predictions, self.checkpoints, self.cache, self.heartbeats,
+            self.models,
         ):  # fmt: skip
             directory.mkdir(parents=True, exist_ok=True)
         self.write_request(request)

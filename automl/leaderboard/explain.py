@@ -1,0 +1,223 @@
+"""The report's sentences: what to take, what it costs, what is not known, and why to believe the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from automl.leaderboard.board import Leaderboard
+from automl.leaderboard.verdict import listed, points, score
+from automl.metrics import Metric
+from automl.types import LeaderboardRow
+
+_WIDE = 2.0
+"""A search whose best value lies this many points above the finals flattered itself."""
+
+
+def seconds(value: float | None) -> str:
+    """A duration as people say it: '2 min 20 s'."""
+    if value is None:
+        return "-"
+    if value < 10:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 100:
+        return f"{whole} s"
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
+
+
+def count(value: float | None) -> str:
+    """A large number in short: '22.7 M'."""
+    if value is None:
+        return "-"
+    for size, letter in ((1e9, " B"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.0f}"
+
+
+def takeaways(board: Leaderboard, metric: Metric) -> list[tuple[str, str]]:
+    """Question and answer for a reader who never heard of an interval."""
+    ok = [row for row in board.rows if row.status == "ok"]
+    answers = [("Which one to take", _take(board, ok, metric))]
+    spent = sum(row.device_seconds for row in board.rows)
+    cost = f"The whole comparison used {seconds(spent)} of device time."
+    if total := board.wall_seconds.get("total"):
+        cost = f"The whole comparison took {seconds(total)} and used {seconds(spent)} of device time."
+    if ok and ok[0].latency_ms_p50 is not None:
+        cost += f" One answer of {ok[0].contender} takes {ok[0].latency_ms_p50:.1f} ms."
+    answers.append(("What it costs", cost))
+    answers.append(("What is not known", _unknown(board, metric)))
+    return answers
+
+
+def _take(board: Leaderboard, ok: Sequence[LeaderboardRow], metric: Metric) -> str:
+    if not ok:
+        return "Nothing: no row could be scored."
+    if board.winner is not None:
+        best = next(row for row in ok if row.contender == board.winner)
+        assert best.test_mean is not None
+        return (
+            f"{best.contender}. It scored {score(best.test_mean, metric)} on average, and the gap "
+            "to the rest is too large to be chance."
+        )
+    first = [row for row in ok if row.tie_group == 1]
+    baselines = [row.contender for row in first if row.kind == "baseline"]
+    if baselines:
+        return (
+            f"The simplest that is as good: {baselines[0]}. No fine-tuned model is clearly better, "
+            "so none is worth its cost on this evidence."
+        )
+    fastest = [row for row in first if row.latency_ms_p50 is not None]
+    choice = min(fastest, key=lambda row: row.latency_ms_p50 or math.inf) if fastest else first[0]
+    reason = f", the fastest of them ({choice.latency_ms_p50:.1f} ms an answer)" if fastest else ""
+    return f"Any of {listed([row.contender for row in first])}: they tie. {choice.contender}{reason} will do."
+
+
+def _unknown(board: Leaderboard, metric: Metric) -> str:
+    detectable = board.protocol["statistics"]["detectable_difference"]
+    rows, seeds = board.protocol["test_rows"], len(board.protocol["seeds"])
+    if detectable is None:
+        return "There was nothing to compare with."
+    told = (
+        f"Differences under about {points(detectable, metric)} would mostly go unseen "
+        f"with {rows:,} test rows and {seeds} final training{'s' if seeds != 1 else ''} each."
+    )
+    contenders = [row for row in board.rows if row.tie_group == 1 and row.kind == "contender"]
+    if board.winner is None and len(contenders) > 1:
+        told += f" About {4 * rows:,} test rows and {max(2 * seeds, 10)} seeds would halve that."
+    return told
+
+
+def reasons_to_trust(board: Leaderboard, metric: Metric) -> Iterator[str]:
+    """How the comparison was kept fair, with this run's numbers."""
+    protocol = board.protocol
+    openings, seeds = protocol["test_openings"], len(protocol["seeds"])
+    yield (
+        "Every row learnt from the same training rows, was chosen on the same validation rows, and was "
+        f"scored on the same {protocol['test_rows']:,} test rows (split {board.split_fingerprint[:12]})."
+    )
+    budget = budget_words(protocol["budget"])
+    yield f"Every contender got the same budget, {budget}, out of which its failures were paid too."
+    yield (
+        f"Each winner was trained again on {seeds} fresh seed{'s' if seeds != 1 else ''} that all contenders "
+        "share; the scores above are the means of those, never the best one, and never the search's own."
+    )
+    if len(openings) == 1:
+        yield "The test labels were opened once, after every winner was fixed."
+    else:
+        yield f"The test labels were opened {len(openings)} times, always after every winner was fixed."
+    if seeds == 1:
+        yield (
+            "With one seed its influence cannot be seen; a spread of one point between seeds is assumed. "
+            "Ask for --seeds 5 to measure it."
+        )
+    else:
+        yield (
+            "Intervals say where the mean would lie, in 95 of 100 repeats, with new seeds and new test rows. "
+            "Rows tie unless they differ after Holm's correction "
+            f"and by more than {protocol['margin']} points."
+        )
+    yield from _optimism(board, metric)
+
+
+def _optimism(board: Leaderboard, metric: Metric) -> Iterator[str]:
+    sign = 1 if metric.higher_is_better else -1
+    for row in board.rows:
+        if row.search_validation is not None and row.validation_mean is not None:
+            gap = sign * (row.search_validation - row.validation_mean)
+            if gap * metric.points > _WIDE and metric.points == 100:
+                yield (
+                    f"The search flattered {row.contender}: its best trial was {points(gap, metric)} "
+                    "better on validation than the same recipe on fresh seeds."
+                )
+        tuned = row.tuned_minus_default
+        if tuned is not None and row.recipe and tuned["mean"] != 0 and tuned["low"] <= 0 <= tuned["high"]:
+            yield f"Tuning did not clearly help {row.contender}; its untuned default is as good a choice."
+
+
+def budget_words(budget: Mapping[str, Any]) -> str:
+    if budget.get("device_seconds"):
+        return f"{seconds(budget['device_seconds'])} of device time"
+    return f"{budget.get('trials')} trials"
+
+
+def protocol_table(board: Leaderboard, reasons: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What was fixed before the search."""
+    protocol = board.protocol
+    split, rows = protocol["split"], protocol["split"]["rows"]
+    limit, sampler = protocol["time_limit_seconds"], protocol["sampler"]
+    horizon = f"{protocol['horizon_samples']:,} samples" if protocol["horizon_samples"] else "-"
+    if protocol["max_epochs"]:
+        horizon += f" ({protocol['max_epochs']} epochs)"
+    return [
+        ("Task", f"{protocol['task']}{_because(reasons.get('task'))}"),
+        ("Deciding metric", f"{board.metric}{_because(reasons.get('metric'))}"),
+        ("Models", reasons.get("models") or "as asked for"),
+        ("Rows", ", ".join(f"{part} {number:,}" for part, number in rows.items())),
+        ("Split", f"{split['strategy']}, seed {split['seed']}, fingerprint {board.split_fingerprint[:16]}"),
+        ("Budget of each contender", budget_words(protocol["budget"])),
+        ("Time limit of the run", seconds(limit) if limit else "none"),
+        ("Length of each training", horizon),
+        ("Compared in the search after", ", ".join(f"{rung:,}" for rung in protocol["rungs"]) + " samples"),
+        ("Proposals after the first trial", "Optuna TPE" if sampler == "tpe" else sampler or "-"),
+        ("Seeds of the finals", ", ".join(str(seed) for seed in protocol["seeds"])),
+        ("Counts as equal within", f"{protocol['margin']} points"),
+        ("Intervals", protocol["statistics"]["interval"]),
+        ("Pairs", protocol["statistics"]["pairs"]),
+    ]
+
+
+def _because(reason: str | None) -> str:
+    return f": {reason}" if reason else ""
+
+
+def space_table(space: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, range and source of every searched parameter, then what is fixed."""
+    first = (space.get("first_trials") or [{}])[0]
+    table = []
+    for parameter in space.get("parameters", ()):
+        if parameter.get("choices"):
+            told = "one of " + ", ".join(_value(choice) for choice in parameter["choices"])
+        else:
+            told = f"{_value(parameter.get('low'))} to {_value(parameter.get('high'))}"
+            told += ", log scale" if parameter.get("log") else ""
+            told += ", or zero" if parameter.get("or_zero") else ""
+        for other, values in (parameter.get("when") or {}).items():
+            told += f", where {other} is {' or '.join(_value(value) for value in values)}"
+        table.append((parameter["name"], told, _value(first.get(parameter["name"]))))
+    fixed = space.get("fixed") or {}
+    return [*table, *((name, "fixed", _value(value)) for name, value in fixed.items())]
+
+
+def recipes(board: Leaderboard) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """The winning recipes side by side: contenders, then a line a hyperparameter."""
+    rows = [row for row in board.rows if row.recipe]
+    names = list(dict.fromkeys(name for row in rows for name in row.recipe))
+    return [row.contender for row in rows], [
+        (name, [_value(row.recipe.get(name)) for row in rows]) for name in names
+    ]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def class_table(confusion: Any, classes: Sequence[str]) -> list[tuple[str, str, str, str, str]]:
+    """Class, rows, precision, recall and F1 in percent; the weakest recall first."""
+    hits, real, said = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    table = []
+    for index in sorted(range(len(classes)), key=lambda k: hits[k] / real[k] if real[k] else 2.0):
+        values = (
+            hits[index] / said[index] if said[index] else None,
+            hits[index] / real[index] if real[index] else None,
+            2 * hits[index] / (real[index] + said[index]) if real[index] + said[index] else None,
+        )
+        told = ["-" if value is None else f"{value * 100:.1f}" for value in values]
+        table.append((classes[index], f"{real[index]:,.0f}", told[0], told[1], told[2]))
+    return table

@@ -1,0 +1,144 @@
+"""report.html: one file that needs no network, made from the run folder's records and the board."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from automl.errors import RunFolderError
+from automl.leaderboard import charts, explain
+from automl.leaderboard.board import Leaderboard
+from automl.leaderboard.store import RunFolder, write_atomically
+from automl.leaderboard.verdict import score
+from automl.metrics import Metric, get_metric
+from automl.types import LeaderboardRow
+
+TEMPLATES = Path(__file__).parent / "templates"
+_OPEN_CURVES = 4
+"""More contenders than this have their learning curves folded away."""
+
+
+def write_report(folder: RunFolder, board: Leaderboard) -> Path:
+    """The report of a scored run, in its report.html. Raises RunFolderError where records are missing."""
+    if not folder.scores_file.exists():
+        raise RunFolderError(
+            f"{folder.path} has no {folder.scores_file.name}", "a scored run", f"automl board {folder.path}"
+        )
+    page = _environment().get_template("report.html").render(_content(folder, board))
+    write_atomically(folder.report_html, page)
+    return folder.report_html
+
+
+def _environment() -> Environment:
+    """Templates that escape whatever is put into them; an unknown name is an error, not a blank."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"seconds": explain.seconds, "count": explain.count, "inline_json": inline_json}
+    environment.filters["trials"] = charts.trial_counts
+    return environment
+
+
+def inline_json(value: Any) -> Markup:
+    """JSON that can stand in a script element: nothing in it can end the element or open a comment."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
+    contest, metric = folder.read_contest(), get_metric(board.metric)
+    trials = folder.trials()
+    names = [row.contender for row in board.rows if row.kind == "contender"]
+    curves = [charts.curves_chart(trials, name, index, metric) for index, name in enumerate(names)]
+    winners, recipe_rows = explain.recipes(board)
+    return {
+        "name": contest["name"],
+        "board": board,
+        "rows": [_shown(row, metric) for row in board.rows],
+        "metric": metric.title or metric.name,
+        "other_metrics": _other_metrics(board, metric),
+        "takeaways": explain.takeaways(board, metric),
+        "trust": list(explain.reasons_to_trust(board, metric)),
+        "scores": charts.scores_chart(board.rows, metric),
+        "history": charts.history_chart(trials, names, metric),
+        "curves": [chart for chart in curves if chart is not None],
+        "fold_curves": len(names) > _OPEN_CURVES,
+        "mistakes": _mistakes(folder, board),
+        "repairs": folder.cleaning().get("repairs", []),
+        "findings": folder.profile().get("findings", []),
+        "spaces": {name: explain.space_table(space) for name, space in contest.get("spaces", {}).items()},
+        "winners": winners,
+        "recipe_rows": recipe_rows,
+        "protocol": explain.protocol_table(board, contest.get("reasons", {})),
+        "environment": _flat(folder.environment()),
+        "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        "script": Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+        "plotly": Markup(get_plotlyjs().replace("</script", "<\\/script")),
+    }
+
+
+def _shown(row: LeaderboardRow, metric: Metric) -> dict[str, Any]:
+    """A row with its numbers as words."""
+    shown: dict[str, Any] = {"row": row, "score": "-", "interval": "", "tuned": "-", "default": "-"}
+    if row.test_mean is not None and row.test_low is not None and row.test_high is not None:
+        shown["score"] = score(row.test_mean, metric)
+        shown["interval"] = f"{score(row.test_low, metric)} to {score(row.test_high, metric)}"
+    if row.tuned_minus_default is not None:
+        factor, digits = (100, 1) if metric.points == 100 else (metric.points, 3)
+        mean, low, high = (row.tuned_minus_default[key] * factor for key in ("mean", "low", "high"))
+        shown["tuned"] = f"{mean:+.{digits}f}"
+        shown["tuned_interval"] = f"{low:+.{digits}f} to {high:+.{digits}f}"
+        if mean == low == high == 0:
+            shown |= {"tuned": "default won", "tuned_interval": ""}
+    for key, value in (("validation", row.validation_mean), ("search", row.search_validation)):
+        shown[key] = "-" if value is None else score(value, metric)
+    return shown
+
+
+def _other_metrics(board: Leaderboard, metric: Metric) -> dict[str, Any]:
+    names = list(dict.fromkeys(name for row in board.rows for name in row.metrics if name != metric.name))
+    known = [get_metric(name) for name in names]
+    rows = [
+        (row.contender, [score(row.metrics[m.name], m) if m.name in row.metrics else "-" for m in known])
+        for row in board.rows
+        if row.metrics
+    ]
+    return {"head": [one.title or one.name for one in known], "rows": rows}
+
+
+def _mistakes(folder: RunFolder, board: Leaderboard) -> list[dict[str, Any]]:
+    """Confusions and classes of every contender that was scored, in the order of the board."""
+    scores = json.loads(folder.scores_file.read_text(encoding="utf-8"))
+    found = {one["contender"]: one for one in scores["rows"] if one["kind"] == "contender"}
+    classes: list[str] = scores["classes"]
+    mistakes = []
+    for number, row in enumerate(row for row in board.rows if row.contender in found):
+        confusion = np.array(found[row.contender]["confusion"], dtype=np.float64)
+        chart = charts.confusion_chart(row.contender, number, confusion, classes, len(row.seeds))
+        mistakes.append({"chart": chart, "classes": explain.class_table(confusion, classes)})
+    return mistakes
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Nested values as lines of name and text."""
+    lines: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines += _flat(value, f"{before}{name}: ")
+        else:
+            told = ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
+            lines.append((f"{before}{name}", told))
+    return lines
