@@ -98,11 +98,8 @@ class Agenda:
                         entry.rungs.record(spec.number, row["rung"], row[self._metric.name])
                         entry.study.report(spec.number, row["rung"], row[self._metric.name])
             self._take(entry, result)
-        retried = {spec.id for spec in self._retry}
         for entry in self.entries.values():
             self._close_search(entry)
-            done = {r.id for r in entry.finals_done} | retried
-            entry.finals = deque(spec for spec in entry.finals if spec.id not in done)
 
     # -- what runs next ------------------------------------------------------------------------------------
 
@@ -186,13 +183,13 @@ class Agenda:
 
     def _close_search(self, entry: Entry) -> None:
         """Fix the winner once the contender's search is over."""
-        if not entry.searching or entry.running or self._may_search(entry):
-            return
-        if any(spec.contender.name == entry.contender.name for spec in self._retry):
+        name = entry.contender.name
+        waiting = [spec for spec in self._retry if spec.contender.name == name]
+        searching = any(spec.kind == "trial" for spec in [*entry.running.values(), *waiting])
+        if not entry.searching or searching or self._may_search(entry):
             return
         entry.searching = False
         entry.winner = choose_winner(entry.trials, entry.default_recipe, self._metric, entry.cut_by_time)
-        name = entry.contender.name
         if entry.winner is None:
             reasons = [t.error for t in entry.trials if t.error]
             self._winners[name] = {
@@ -201,7 +198,9 @@ class Agenda:
             }  # fmt: skip
         else:
             self._winners[name] = entry.winner.to_json()
-            entry.finals = deque(final_specs(entry.winner, self._seeds, entry.template))
+            begun = {r.id for r in entry.finals_done} | {s.id for s in waiting} | set(entry.running)
+            finals = final_specs(entry.winner, self._seeds, entry.template)
+            entry.finals = deque(spec for spec in finals if spec.id not in begun)
         self._folder.write_winners(self._winners)
 
     # -- what came of it -----------------------------------------------------------------------------------

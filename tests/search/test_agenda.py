@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from automl.types import Budget, TrialSpec
+from tests.search.contests import HORIZON, Contest
+
+
+def statuses(contest: Contest, name: str) -> Counter[tuple[str, str]]:
+    return Counter((t.kind, t.status) for t in contest.folder.trials() if t.contender == name)
+
+
+def test_every_contender_gets_the_same_number_of_trials_and_finals(tmp_path: Path) -> None:
+    contest = Contest(tmp_path)
+    contest.run(slots=2)
+    for name in ("one/full", "two/full"):
+        kinds = Counter(kind for kind, _ in statuses(contest, name).elements())
+        assert kinds["trial"] == 6
+        assert kinds["final"] == 2
+    winners = contest.folder.read_winners()
+    assert set(winners) == {"one/full", "two/full"}
+
+
+def test_contenders_take_turns(tmp_path: Path) -> None:
+    contest = Contest(tmp_path)
+    contest.run()
+    trials = [id_.split("-")[0] for id_ in contest.log if id_.split("-")[-1] in {"000", "001", "002"}]
+    assert trials == ["one", "two"] * 3
+
+
+def test_the_winner_is_the_best_that_reached_the_horizon(tmp_path: Path) -> None:
+    # trial 4 shines at the first rung and is stopped there: its value must not win
+    def score(spec: TrialSpec, samples: int) -> float:
+        if spec.kind != "trial":
+            return 0.5
+        return {0: 0.6, 1: 0.7, 2: 0.65}.get(spec.number, 0.99 if samples < HORIZON else 0.1)
+
+    contest = Contest(tmp_path, names=("one",), score=score)
+    contest.run()
+    winner = contest.folder.read_winners()["one/full"]
+    assert winner["trial"] == "one-full-001"
+    assert winner["search_validation"] == 0.7
+
+
+def test_of_equal_trials_the_untuned_default_wins(tmp_path: Path) -> None:
+    contest = Contest(tmp_path, names=("one",), score=lambda spec, samples: 0.5)
+    contest.run()
+    winner = contest.folder.read_winners()["one/full"]
+    assert winner["trial"] == "one-full-000"
+    assert winner["is_default"]
+    kinds = Counter(t.kind for t in contest.folder.trials())
+    assert kinds == {"trial": 6, "final": 2}  # the default's finals would repeat the winner's
+
+
+def test_finals_run_on_fresh_seeds_shared_by_winner_default_and_all_contenders(tmp_path: Path) -> None:
+    contest = Contest(tmp_path)
+    contest.run()
+    seeds = {
+        (t.contender, t.kind, t.seed) for t in contest.folder.trials() if t.kind in ("final", "default")
+    }
+    search_seeds = {t.seed for t in contest.folder.trials() if t.kind == "trial"}
+    for name in ("one/full", "two/full"):
+        assert {s for c, k, s in seeds if c == name and k == "final"} == {101, 102}
+    assert not search_seeds & {101, 102}
+
+
+def test_a_contender_whose_trials_all_fail_keeps_its_reason_and_spends(tmp_path: Path) -> None:
+    contest = Contest(tmp_path, fails=lambda spec: "no such layer" if "one" in spec.id else None)
+    contest.run()
+    assert contest.folder.read_winners()["one/full"]["recipe"] is None
+    assert contest.folder.read_winners()["one/full"]["reason"] == "no such layer"
+    assert statuses(contest, "one/full") == {("trial", "failed"): 6}
+    assert contest.ledger.spent("one/full") == pytest.approx(30)
+    assert contest.folder.read_winners()["two/full"]["trial"] is not None
+
+
+def test_no_contender_starts_a_trial_when_its_search_share_is_spent(tmp_path: Path) -> None:
+    budget = Budget(device_seconds=200)
+    contest = Contest(tmp_path, budget=budget, seconds=lambda s: 30.0 if "one" in s.id else 5.0)
+    contest.run(slots=2)
+    for name, slow in (("one/full", 30.0), ("two/full", 5.0)):
+        search = sum(t.cost.device_seconds for t in contest.folder.trials() if t.contender == name and t.kind == "trial")
+        assert search <= 120 + slow
+        assert contest.ledger.spent(name) <= 200 + slow
+        assert statuses(contest, name)[("final", "completed")] >= 1
+    assert len([t for t in contest.folder.trials() if t.contender == "two/full" and t.kind == "trial"]) > 15
+
+
+def test_the_ledger_sums_to_what_every_training_spent_failures_included(tmp_path: Path) -> None:
+    contest = Contest(tmp_path, fails=lambda s: "boom" if s.id.endswith("003") else None)
+    contest.run(slots=2)
+    for name in ("one/full", "two/full"):
+        spent = sum(t.cost.device_seconds for t in contest.folder.trials() if t.contender == name)
+        assert sum(s.device_seconds for s in contest.folder.ledger() if s.contender == name) == pytest.approx(spent)
+        assert contest.ledger.spent(name) == pytest.approx(spent)
+
+
+@pytest.mark.parametrize("ended", [0, 1, 3, 7, 13, 15])
+def test_a_run_that_died_goes_on_as_if_it_had_not(tmp_path: Path, ended: int) -> None:
+    whole = Contest(tmp_path / "whole")
+    whole.run()
+    died = Contest(tmp_path / "died")
+    died.run(most=ended)
+    died.start()  # one more had begun when everything was killed
+    resumed = Contest(tmp_path / "died")
+    resumed.run()
+    recipes = [{t.id: (t.recipe, t.validation, t.status) for t in c.folder.trials()} for c in (whole, resumed)]
+    assert recipes[0] == recipes[1]
+    assert resumed.folder.read_winners() == whole.folder.read_winners()
+    assert resumed.log[:1] == died.log[-1:]  # what was running goes first
+    assert len(died.log) + len(resumed.log) - 1 == len(whole.log)
+
+
+def test_what_a_crash_left_uncharged_is_charged_on_resume(tmp_path: Path) -> None:
+    contest = Contest(tmp_path)
+    contest.run(most=3)
+    lines = contest.folder.ledger_file.read_text().splitlines()
+    contest.folder.ledger_file.write_text("\n".join(lines[:-1]) + "\n")
+    resumed = Contest(tmp_path)
+    assert len(resumed.folder.ledger()) == len(lines)
+
+
+def test_at_the_time_limit_every_contender_still_has_a_winner_and_a_final(tmp_path: Path) -> None:
+    contest = Contest(tmp_path, budget=Budget(trials=500), time_limit=100.0)
+    contest.run()
+    assert contest.now < 150
+    for name in ("one/full", "two/full"):
+        assert statuses(contest, name)[("final", "completed")] >= 1
+    trials = [t for t in contest.folder.trials() if t.kind == "trial"]
+    assert 0 < len(trials) < 20
+
+
+def test_a_limit_that_no_trial_fits_into_falls_back_to_the_default_recipe(tmp_path: Path) -> None:
+    contest = Contest(tmp_path, names=("one",), seconds=lambda s: 100.0, time_limit=10.0)
+    contest.run()
+    winner = contest.folder.read_winners()["one/full"]
+    assert winner["trial"] is None
+    assert winner["is_default"]
+    assert "time" in winner["reason"]
+    assert statuses(contest, "one/full")[("final", "completed")] == 1
