@@ -203,9 +203,14 @@ def _refuse_taken(folder: RunFolder) -> None:
 @contextmanager
 def _scratch(out: Path) -> Iterator[Path]:
     """A folder beside the run folder for what is not yet known to be good."""
+    made = not out.parent.exists()
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-        yield Path(scratch)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+            yield Path(scratch)
+    finally:
+        if made and not any(out.parent.iterdir()):  # a refused request leaves nothing behind
+            out.parent.rmdir()
 
 
 def _adopt(scratch: Path, folder: RunFolder) -> None:

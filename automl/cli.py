@@ -176,13 +176,14 @@ def build_parser(command: str | None = None) -> Parser:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The parsed arguments. Raises RequestError with the near miss of an unknown command or option."""
-    words = [word for word in arguments if not word.startswith("-")]
-    command = words[0] if words else ""
+    command = arguments[0] if arguments and not arguments[0].startswith("-") else ""
     if command and command not in COMMANDS:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"Did you mean: automl {near[0]}?" if near else "See automl --help"
         raise RequestError(f"unknown command {command!r}", f"one of {', '.join(COMMANDS)}", hint)
     parser = build_parser(command)
+    if arguments and not command and arguments[0] not in parser._option_string_actions:
+        raise _unknown_options(parser, "", [arguments[0].partition("=")[0]])
     parsed, unknown = parser.parse_known_args(arguments)
     options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
     if options:

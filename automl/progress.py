@@ -102,7 +102,7 @@ class LiveView(Tracker):
     def phase(self, name: str) -> None:
         with self._lock:
             self._phase = name
-        if self._live is None:
+        if self._live is None and name != "prepare":  # a request that is refused shows its reason alone
             self._line(name, style="bold")
 
     def start(self, info: RunInfo) -> None:

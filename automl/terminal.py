@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 BOARD_COLUMNS = (
     "",
@@ -18,6 +18,8 @@ BOARD_COLUMNS = (
     "p50",
     "size",
 )
+# What a narrow terminal goes without, in this order; the report has it all.
+_DISPENSABLE = (8, 7, 5, 4, 6)
 # Every column but the names is a number and stands to the right.
 _TO_THE_RIGHT = frozenset(range(len(BOARD_COLUMNS))) - {1}
 
@@ -104,17 +106,21 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str, file: IO[str]) -> None:
-    """A rich table; empty columns are left out, narrow terminals fold cells."""
+    """A rich table; empty columns are left out, and in a narrow terminal the dispensable ones too."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left")
+    console = Console(file=file)
     kept = [index for index in range(len(columns)) if any(row[index] for row in rows)]
+    widths = [max(len(row[index]) for row in (columns, *rows)) + 3 for index in range(len(columns))]
+    for index in _DISPENSABLE:
+        if index in kept and sum(widths[i] for i in kept) + 1 > console.width:
+            kept.remove(index)
+    table = Table(title=Text(title), title_justify="left")
     for index in kept:
-        table.add_column(
-            Text(columns[index]), justify="right" if index in _TO_THE_RIGHT else "left", overflow="fold"
-        )
+        side: Literal["right", "left"] = "right" if index in _TO_THE_RIGHT else "left"
+        table.add_column(Text(columns[index]), justify=side, overflow="fold")
     for row in rows:
         table.add_row(*(Text(row[index]) for index in kept))  # Text: brackets in names are no markup
-    Console(file=file).print(table)
+    console.print(table)

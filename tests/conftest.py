@@ -1,0 +1,21 @@
+"""No network, no telemetry, no GPU by default; the same for every test."""
+
+import os
+
+import pytest
+
+# Before anything imports these libraries: they read their environment once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_SILENT"] = "true"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+for name in ("WANDB_API_KEY", "RAY_ADDRESS"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test works in a folder of its own: no run folder is left in the checkout."""
+    monkeypatch.chdir(str(tmp_path))

@@ -1,0 +1,86 @@
+import io
+
+from automl.terminal import board_cells, plain_table, print_board, safe, seconds_text
+
+
+def row(**changes: object) -> dict[str, object]:
+    """A row of leaderboard.json as records.md defines it."""
+    return {
+        "rank": 1, "tie_group": 1, "contender": "minilm/full", "kind": "contender", "status": "ok",
+        "error": None,
+        "test_mean": 0.9123, "test_low": 0.9, "test_high": 0.925,
+        "test_per_seed": [0.91, 0.9146], "seeds": [1, 2],
+        "validation_mean": 0.92, "search_validation": 0.93, "default_test_mean": 0.9, "device_seconds": 75.0,
+        "device_seconds_allowed": None,
+        "trials": {"completed": 3, "pruned": 1, "failed": 0, "out_of_memory": 1},
+        "latency_ms_p50": 4.25, "parameters": 22_700_000, "recipe": {}, "model_dir": "models/minilm-full",
+        **changes,
+    }  # fmt: skip
+
+
+def board(*rows: dict[str, object], **changes: object) -> dict[str, object]:
+    verdict = {
+        "verdict": "minilm/full wins.",
+        "winner": "minilm/full",
+        "metric": "accuracy",
+        "comparable": True,
+    }
+    return {**verdict, "not_comparable_because": [], "rows": list(rows), **changes}
+
+
+def test_control_characters_from_data_never_reach_the_terminal() -> None:
+    assert safe("red \x1b[31mtext\x07\r\nnext\tcell\x9b2J") == "red [31mtext next cell2J"
+    assert safe("left\u202eright") == "leftright"
+
+
+def test_durations_read_as_people_say_them() -> None:
+    shown = [seconds_text(seconds) for seconds in (0.04, 9.96, 59.4, 61, 3725)]
+    assert shown == ["0.0 s", "10.0 s", "59 s", "1 min 01 s", "1 h 02 min"]
+    assert seconds_text(None) == ""
+
+
+def test_a_row_tells_what_did_not_complete() -> None:
+    cells = board_cells(row())
+    assert "3 + 1 pruned + 1 out of memory" in cells
+    assert "0.9000 to 0.9250" in cells
+    assert "22.7 M" in cells
+
+
+def test_a_failed_row_shows_its_reason_and_no_invented_number() -> None:
+    nothing = dict.fromkeys(("test_mean", "test_low", "test_high", "latency_ms_p50", "parameters"))
+    failed = row(
+        status="failed", error="out of memory in every trial", contender="big/full", rank=2, **nothing
+    )
+    text = io.StringIO()
+    print_board(board(row(), failed), text)
+    assert "big/full failed: out of memory in every trial" in text.getvalue()
+    assert "None" not in text.getvalue()
+
+
+def test_a_board_that_is_not_comparable_says_so_last() -> None:
+    text = io.StringIO()
+    print_board(board(row(), not_comparable_because=["splits differ"]), text)
+    assert text.getvalue().splitlines()[-1] == "NOT COMPARABLE: splits differ"
+
+
+def test_a_plain_board_is_aligned_and_has_no_frames() -> None:
+    text = io.StringIO()
+    print_board(board(row(), row(rank=2, contender="a-much-longer-name/frozen")), text)
+    lines = text.getvalue().splitlines()
+    assert lines[2].index("0.9123") == lines[3].index("0.9123")
+    assert not set("│┃─━") & set(text.getvalue())
+
+
+def test_empty_columns_are_left_out() -> None:
+    table = plain_table(("a", "b", "c"), [("1", "", "x"), ("2", "", "y")])
+    assert table.splitlines()[0].split() == ["a", "c"]
+
+
+def test_brackets_in_a_name_are_shown_in_a_terminal_and_not_read_as_markup() -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    print_board(board(row(contender="[bold]x[/bold]/full")), screen)
+    assert "[bold]x[/bold]/full" in screen.getvalue().replace("\n", "")
