@@ -29,6 +29,7 @@ from automl.models.weights import (
     read_config,
     weight_files,
 )
+from automl.provenance import gpus
 from automl.types import Checkpoint, slug
 
 PACKAGE = "package:"
@@ -170,11 +171,12 @@ def _hub_snapshot(name: str, *, allow_pickle: bool) -> Path:
     try:
         import huggingface_hub
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+        from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError:
         raise MissingExtra.of("huggingface-hub", "train", f"the hub model {name}") from None
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        disable_progress_bars()
     cached = _cached_snapshot(name)
     if _offline():
         return cached or _not_found(name, "HF_HUB_OFFLINE is set, so the hub was not asked")
@@ -203,11 +205,12 @@ def _download(name: str, info: Any, cached: Path | None, *, allow_pickle: bool) 
         patterns += PICKLE_WEIGHTS
     try:
         if CONFIG in files:
-            config = huggingface_hub.hf_hub_download(name, CONFIG, revision=info.sha)
+            config = huggingface_hub.hf_hub_download(name, CONFIG)
             read_config(Path(config).parent, name)
         if not allow_pickle and not any(file.endswith(".safetensors") for file in files):
             _refuse_weights(name, files)
-        return Path(huggingface_hub.snapshot_download(name, revision=info.sha, allow_patterns=patterns))
+        # By branch, not by info.sha: only then does the cache note the commit, and finds it again offline.
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
     except CheckpointError:
         raise
     except Exception as error:  # as above
@@ -307,7 +310,7 @@ def _model_type(folder: Path) -> str:
 
 
 def _has_gpu() -> bool:
-    """Whether CUDA or ROCm shows a device to this process, without importing torch."""
+    """Whether this process may use a GPU; torch is not imported for it."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in {"", "-1"}:
         return False
-    return Path("/dev/kfd").exists() or any(Path("/dev").glob("nvidia[0-9]*"))
+    return bool(gpus())

@@ -8,10 +8,12 @@ import math
 import struct
 import zipfile
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from automl.errors import CheckpointError
+from automl.provenance import hash_file
 
 CONFIG = "config.json"
 SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
@@ -52,17 +54,19 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
 
 def refuse_remote_code(config: dict[str, Any], name: str) -> None:
     """Raises CheckpointError where loading would need Python code that the checkpoint brings along."""
-    if not config.get("auto_map"):
-        return
-    # Imported here: it takes two seconds, and few checkpoints have an auto_map at all.
-    from transformers import CONFIG_MAPPING
-
-    if config.get("model_type") not in CONFIG_MAPPING:
+    if config.get("auto_map") and not _transformers_knows(str(config.get("model_type"))):
         raise CheckpointError(
             f"{name} needs Python code of its own (auto_map in its config.json)",
             f"an architecture that transformers itself knows, not {config.get('model_type')!r}",
             "automl never runs code from a checkpoint; choose another model",
         )
+
+
+def _transformers_knows(model_type: str) -> bool:
+    """Whether transformers has a folder for the architecture; asking its registry would import torch."""
+    spec = find_spec("transformers")
+    places = (spec.submodule_search_locations or ()) if spec else ()
+    return any((Path(place) / "models" / model_type.replace("-", "_")).is_dir() for place in places)
 
 
 def weight_files(folder: Path, name: str, *, allow_pickle: bool) -> list[Path]:
@@ -143,9 +147,7 @@ def hash_files(folder: Path, files: Iterable[Path]) -> str:
     paths = {*files, *matching(folder, (CONFIG, *PROCESSOR_FILES))}
     digest = hashlib.sha256()
     for path in sorted(paths):
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.name}\0{content}\n".encode())
+        digest.update(f"{path.name}\0{hash_file(path)}\n".encode())
     return digest.hexdigest()
 
 
