@@ -22,6 +22,8 @@ _ROW_PIXELS = 46
 _FULL_MATRIX = 12
 _WORDED_CELLS = 16
 _LISTED = 50
+_FAR = 2.5
+"""A baseline further off than this many times the contenders' spread is told beyond the picture's edge."""
 _SYMBOLS = {"completed": "circle", "pruned": "x", "failed": "triangle-down", "out_of_memory": "triangle-down"}
 
 
@@ -38,10 +40,10 @@ class Chart:
 
 
 def label(text: object, longest: int = 40) -> str:
-    """Data text for plotly: on one line, not too long, its tags and entities shown as they are."""
+    """Data text for plotly: on one line, not too long; tags, entities and formulas shown as they are."""
     line = " ".join(str(text).split())
     short = line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
-    return html.escape(short, quote=False)
+    return html.escape(short, quote=False).replace("$", "&#36;")
 
 
 def scores_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None:
@@ -65,6 +67,11 @@ def scores_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None
     names = [_name_above(place, row) for place, row in zip(places, shown, strict=True)]
     layout |= {"shapes": _bands(shown), "annotations": names}
     layout["margin"] |= {"l": 8, "t": 10}
+    view = _view(shown, factor)
+    layout["xaxis"]["range"] = list(view)
+    layout["annotations"] += [
+        _outside(place, row, metric, view) for place, row in zip(places, shown, strict=True) if _off(row, factor, view)
+    ]
     table = [
         (row.contender, str(row.tie_group), score(row.test_mean or 0.0, metric), _range(row, metric))
         for row in shown
@@ -78,6 +85,39 @@ def scores_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None
         head=("row", "tie group", f"mean {name}", "95% interval"),
         rows=table,
     )
+
+
+def _ends(row: LeaderboardRow, factor: float) -> tuple[float, float]:
+    values = [value for value in (row.test_low, row.test_high, *row.test_per_seed) if value is not None]
+    return min(values) * factor, max(values) * factor
+
+
+def _view(rows: Sequence[LeaderboardRow], factor: float) -> tuple[float, float]:
+    """The part of the axis that shows the contenders well; a baseline far off would squeeze them together."""
+    ends = [_ends(row, factor) for row in rows if row.kind == "contender"]
+    ends = ends or [_ends(row, factor) for row in rows]
+    low, high = min(one for one, _ in ends), max(one for _, one in ends)
+    reach = _FAR * max(high - low, 1e-9)
+    near = [_ends(row, factor) for row in rows if row.kind == "baseline"]
+    near = [one for one in near if one[0] >= low - reach and one[1] <= high + reach]
+    low, high = min([low, *(one for one, _ in near)]), max([high, *(one for _, one in near)])
+    room = 0.04 * max(high - low, 1e-9)
+    return low - room, high + room
+
+
+def _off(row: LeaderboardRow, factor: float, view: tuple[float, float]) -> bool:
+    low, high = _ends(row, factor)
+    return low < view[0] or high > view[1]
+
+
+def _outside(place: int, row: LeaderboardRow, metric: Metric, view: tuple[float, float]) -> dict[str, Any]:
+    """A pointer to a row beyond the picture's edge, with its numbers."""
+    assert row.test_mean is not None
+    told = f"{score(row.test_mean, metric)} ({_range(row, metric)})"
+    left = _ends(row, metric.points)[0] < view[0]
+    where = {"xref": "paper", "x": 0 if left else 1, "xanchor": "left" if left else "right", "y": place}
+    words = f"◂ {told}" if left else f"{told} ▸"
+    return {**where, "text": words, "showarrow": False, "font": {"size": 11.5, "color": "@soft"}}
 
 
 def _seed_dots(seeds: Sequence[tuple[int, float]], factor: float, colour: str) -> dict[str, Any]:
@@ -251,7 +291,7 @@ def confusion_chart(
     """Where a row's predictions went: each line is a true class and sums to one hundred percent."""
     total = confusion.sum(axis=1, keepdims=True)
     shares = np.divide(confusion, total, out=np.zeros_like(confusion), where=total > 0)
-    places, ticks = list(range(len(classes))), [label(one, 18) for one in classes]
+    places, ticks = list(range(len(classes))), [label(one, 14) for one in classes]
     worded = len(classes) <= _WORDED_CELLS
     trace = {
         "type": "heatmap",
@@ -260,7 +300,7 @@ def confusion_chart(
         "y": places,
         "zmin": 0,
         "zmax": 100,
-        "colorscale": [[0, "@paper"], [1, "@accent"]],
+        "colorscale": [[0, "@paper"], [1, "@heat"]],
         "showscale": not worded,
         "colorbar": {"title": {"text": "% of class"}, "thickness": 10, "outlinewidth": 0},
         "text": [[f"{value:.4g}" for value in line] for line in confusion.round(1)],

@@ -44,8 +44,7 @@ def _finals(
     """Winners reached the full horizon; finals use their recipe, on fresh seeds, equally often."""
     counts = {name: len(one.trainings) for name, one in scored.finals.items() if one.trainings}
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{name}: {count}" for name, count in counts.items())
-        yield f"contenders have different numbers of finals ({told})"
+        yield f"contenders have different numbers of finals ({_unequal(counts)})"
     elif counts and set(counts.values()) != {len(contest["seeds"])}:
         yield f"every contender has {next(iter(counts.values()))} finals instead of {len(contest['seeds'])}"
     by_id = {one.id: one for one in trials}
@@ -89,8 +88,7 @@ def _budgets(folder: RunFolder, contest: Mapping[str, Any], trials: list[TrialRe
                 yield f"{name} got {count} trials of the {budget['trials']} allowed"
         # under a time limit the clock is shared equally instead, and the counts differ by design
         if len(set(counts.values())) > 1 and contest.get("time_limit_seconds") is None:
-            told = ", ".join(f"{name}: {count}" for name, count in counts.items())
-            yield f"contenders got different numbers of trials ({told})"
+            yield f"contenders got different numbers of trials ({_unequal(counts)})"
 
 
 def _places(trials: list[TrialResult]) -> Iterator[str]:
@@ -113,6 +111,14 @@ def _adaptive(folder: RunFolder, trials: list[TrialResult]) -> Iterator[str]:
     late = [one.id for one in trials if openings and one.started_at > min(openings)]
     if late:
         yield f"adaptive: {_some(late)} began after the test had been opened"
+
+
+def _unequal(counts: Mapping[str, int]) -> str:
+    """'b: 3, the others 5', so that those who got less are named."""
+    most = max(counts.values())
+    fewer = [f"{name}: {count}" for name, count in counts.items() if count < most]
+    told = ", ".join(fewer[:3]) + (f" and {len(fewer) - 3} more" if len(fewer) > 3 else "")
+    return f"{told}; the most: {most}"
 
 
 def _some(names: list[str]) -> str:

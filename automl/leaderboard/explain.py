@@ -18,7 +18,7 @@ _WIDE = 2.0
 def seconds(value: float | None) -> str:
     """A duration as people say it: '2 min 20 s'."""
     if value is None:
-        return "-"
+        return "–"
     if value < 10:
         return f"{value:.1f} s"
     whole = round(value)
@@ -32,7 +32,7 @@ def seconds(value: float | None) -> str:
 def count(value: float | None) -> str:
     """A large number in short: '22.7 M'."""
     if value is None:
-        return "-"
+        return "–"
     for size, letter in ((1e9, " B"), (1e6, " M"), (1e3, " k")):
         if value >= size:
             return f"{value / size:.3g}{letter}"
@@ -42,7 +42,10 @@ def count(value: float | None) -> str:
 def takeaways(board: Leaderboard, metric: Metric) -> list[tuple[str, str]]:
     """Question and answer for a reader who never heard of an interval."""
     ok = [row for row in board.rows if row.status == "ok"]
-    answers = [("Which one to take", _take(board, ok, metric))]
+    take = _take(board, ok, metric)
+    if not board.comparable:
+        take = f"Undecided, because a rule was broken. If that is of no matter to you: {take}"
+    answers = [("Which one to take", take)]
     spent = sum(row.device_seconds for row in board.rows)
     cost = f"The whole comparison used {seconds(spent)} of device time."
     if total := board.wall_seconds.get("total"):
@@ -150,7 +153,7 @@ def protocol_table(board: Leaderboard, reasons: Mapping[str, str]) -> list[tuple
     protocol = board.protocol
     split, rows = protocol["split"], protocol["split"]["rows"]
     limit, sampler = protocol["time_limit_seconds"], protocol["sampler"]
-    horizon = f"{protocol['horizon_samples']:,} samples" if protocol["horizon_samples"] else "-"
+    horizon = f"{protocol['horizon_samples']:,} samples" if protocol["horizon_samples"] else "–"
     if protocol["max_epochs"]:
         horizon += f" ({protocol['max_epochs']} epochs)"
     return [
@@ -163,7 +166,7 @@ def protocol_table(board: Leaderboard, reasons: Mapping[str, str]) -> list[tuple
         ("Time limit of the run", seconds(limit) if limit else "none"),
         ("Length of each training", horizon),
         ("Compared in the search after", ", ".join(f"{rung:,}" for rung in protocol["rungs"]) + " samples"),
-        ("Proposals after the first trial", "Optuna TPE" if sampler == "tpe" else sampler or "-"),
+        ("Proposals after the first trial", "Optuna TPE" if sampler == "tpe" else sampler or "–"),
         ("Seeds of the finals", ", ".join(str(seed) for seed in protocol["seeds"])),
         ("Counts as equal within", f"{protocol['margin']} points"),
         ("Intervals", protocol["statistics"]["interval"]),
@@ -204,7 +207,7 @@ def recipes(board: Leaderboard) -> tuple[list[str], list[tuple[str, list[str]]]]
 
 def _value(value: Any) -> str:
     if value is None:
-        return "-"
+        return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -218,6 +221,6 @@ def class_table(confusion: Any, classes: Sequence[str]) -> list[tuple[str, str, 
             hits[index] / real[index] if real[index] else None,
             2 * hits[index] / (real[index] + said[index]) if real[index] + said[index] else None,
         )
-        told = ["-" if value is None else f"{value * 100:.1f}" for value in values]
+        told = ["–" if value is None else f"{value * 100:.1f}" for value in values]
         table.append((classes[index], f"{real[index]:,.0f}", told[0], told[1], told[2]))
     return table

@@ -92,7 +92,7 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
 
 def _shown(row: LeaderboardRow, metric: Metric) -> dict[str, Any]:
     """A row with its numbers as words."""
-    shown: dict[str, Any] = {"row": row, "score": "-", "interval": "", "tuned": "-", "default": "-"}
+    shown: dict[str, Any] = {"row": row, "score": "–", "interval": "", "tuned": "–"}
     if row.test_mean is not None and row.test_low is not None and row.test_high is not None:
         shown["score"] = score(row.test_mean, metric)
         shown["interval"] = f"{score(row.test_low, metric)} to {score(row.test_high, metric)}"
@@ -103,8 +103,6 @@ def _shown(row: LeaderboardRow, metric: Metric) -> dict[str, Any]:
         shown["tuned_interval"] = f"{low:+.{digits}f} to {high:+.{digits}f}"
         if mean == low == high == 0:
             shown |= {"tuned": "default won", "tuned_interval": ""}
-    for key, value in (("validation", row.validation_mean), ("search", row.search_validation)):
-        shown[key] = "-" if value is None else score(value, metric)
     return shown
 
 
@@ -128,7 +126,7 @@ def _mistakes(folder: RunFolder, board: Leaderboard) -> list[dict[str, Any]]:
     for number, row in enumerate(row for row in board.rows if row.contender in found):
         confusion = np.array(found[row.contender]["confusion"], dtype=np.float64)
         chart = charts.confusion_chart(row.contender, number, confusion, classes, len(row.seeds))
-        mistakes.append({"chart": chart, "classes": explain.class_table(confusion, classes)})
+        mistakes.append({"name": row.contender, "chart": chart, "classes": explain.class_table(confusion, classes)})
     return mistakes
 
 
