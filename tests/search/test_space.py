@@ -1,0 +1,309 @@
+"""Search spaces: the shipped files, every mistake a file can have, and drawing from them with real Optuna."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+
+from automl.errors import SpaceError
+from automl.search.space import (
+    RECIPE_KEYS,
+    Parameter,
+    SearchSpace,
+    check_file,
+    describe,
+    list_spaces,
+    load_space,
+    shipped_directory,
+)
+from automl.training.recipe import REFERENCE_BATCH, Recipe
+
+SHIPPED = sorted(shipped_directory().glob("*.yaml"))
+SPACES = [space for path in SHIPPED for space in check_file(path)]
+every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: f"{space.name}-{space.adaptation}")
+
+FIXED = {
+    "weight_decay": 0.01, "head_dropout": 0.1, "frozen_share": 0, "head_only_share": 0, "release_share": 0,
+    "bottom_lr_ratio": 1, "release_lr_scale": 1, "warmup_share": 0.1, "label_smoothing": 0,
+    "gradient_clip": 1,
+}  # fmt: skip
+GOOD = """\
+description: For tests
+full:
+  parameters:
+    learning_rate: {low: 1e-5, high: 1e-3, log: true}
+    batch_size: {choices: [16, 32], tier: 2}
+    dropout: {low: 0, high: 0.2, tier: 2}
+  fixed: FIXED
+  first_trials:
+    - {learning_rate: 1e-4, batch_size: 16, dropout: 0.1}
+    - {dropout: 0}
+"""
+
+
+def write(directory: Path, text: str = GOOD, **changes: str) -> Path:
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    path = directory / "mine.yaml"
+    path.write_text(text.replace("FIXED", json.dumps(FIXED)))
+    return path
+
+
+def problem(directory: Path, old: str, new: str) -> str:
+    assert old in GOOD
+    with pytest.raises(SpaceError) as caught:
+        check_file(write(directory, GOOD.replace(old, new)))
+    return str(caught.value)
+
+
+# -- the shipped files ---------------------------------------------------------------------------------------
+
+
+def test_the_keys_of_a_space_are_those_of_a_recipe() -> None:
+    assert set(RECIPE_KEYS) == {field.name for field in dataclasses.fields(Recipe)}
+
+
+def test_text_encoders_have_a_small_and_a_base_space_for_both_adaptations() -> None:
+    listed = {listing.name: listing for listing in list_spaces()}
+    assert {"text_encoder_small", "text_encoder_base"} <= set(listed)
+    for listing in listed.values():
+        assert {"full", "frozen"} <= set(listing.adaptations)
+        assert listing.description
+    assert (shipped_directory() / "README.md").is_file()
+
+
+@every_space
+def test_a_first_trial_is_a_whole_recipe_and_comes_back_from_its_parameters(space: SearchSpace) -> None:
+    for first in space.first_trials:
+        recipe = space.complete(first)
+        assert tuple(recipe) == RECIPE_KEYS
+        Recipe.of(recipe)
+        drawn = space.suggest(optuna.trial.FixedTrial(space.to_params(recipe)))
+        assert drawn == pytest.approx(recipe)
+
+
+@every_space
+def test_random_recipes_are_whole_and_come_back_from_their_parameters(space: SearchSpace) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(20):
+        trial = study.ask()
+        recipe = space.suggest(trial)
+        assert tuple(recipe) == RECIPE_KEYS
+        assert trial.params == space.to_params(recipe)
+        again = space.suggest(optuna.trial.FixedTrial(space.to_params(recipe)))
+        assert again == recipe
+        study.tell(trial, 0.0)
+
+
+@every_space
+def test_first_trials_that_are_enqueued_come_out_as_they_went_in(space: SearchSpace) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, multivariate=True))
+    for first in space.first_trials:
+        study.enqueue_trial(space.to_params(space.complete(first)))
+    for first in space.first_trials:
+        trial = study.ask()
+        assert space.suggest(trial) == pytest.approx(space.complete(first))
+        study.tell(trial, 0.5)
+
+
+@every_space
+def test_a_space_survives_json(space: SearchSpace) -> None:
+    assert SearchSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
+
+
+@every_space
+def test_every_parameter_names_its_source_and_the_text_shows_all(space: SearchSpace) -> None:
+    text = describe(space)
+    for parameter in space.parameters:
+        assert parameter.source, parameter.name
+        assert parameter.name in text
+        assert str(parameter) in text
+    assert len(text.splitlines()[0]) < 100
+
+
+def test_small_and_base_differ_in_their_centres_alone() -> None:
+    """Equal search richness: what one contender may search, every other may too."""
+    for adaptation in ("full", "frozen"):
+        small, base = (load_space(f"text_encoder_{size}", adaptation) for size in ("small", "base"))
+        assert len(small.first_trials) == len(base.first_trials) == 3
+        assert [p.name for p in small.parameters] == [p.name for p in base.parameters]
+        for one, other in zip(small.parameters, base.parameters, strict=True):
+            assert (one.choices, one.log, one.tier, one.or_zero) == (
+                other.choices,
+                other.log,
+                other.tier,
+                other.or_zero,
+            )
+            if one.log:
+                assert math.isclose(one.high / one.low, other.high / other.low, rel_tol=1e-6)  # type: ignore[operator]
+
+
+def test_the_first_trial_of_a_small_encoder_is_the_one_that_the_literature_and_trec_agree_on() -> None:
+    assert REFERENCE_BATCH == 16
+    recipe = load_space("text_encoder_small", "full").complete({})
+    assert (recipe["learning_rate"], recipe["batch_size"], recipe["warmup_share"]) == (1e-4, 16, 0.1)
+    assert recipe["bottom_lr_ratio"] == pytest.approx(0.9**7, abs=1e-3), "a decay of 0.9 a layer, 6 blocks"
+
+
+def test_frozen_means_that_the_whole_body_stays_frozen() -> None:
+    for space in SPACES:
+        assert (space.complete({})["frozen_share"] == 1) == (space.adaptation == "frozen")
+
+
+# -- layers and completion -----------------------------------------------------------------------------------
+
+
+def test_under_twelve_trials_tier_one_alone_is_searched() -> None:
+    space = load_space("text_encoder_small", "full")
+    few = space.for_trials(11)
+    assert {p.name for p in few.parameters} == {
+        "learning_rate", "bottom_lr_ratio", "frozen_share", "head_only_share"
+    }  # fmt: skip
+    assert few.complete({}) == space.complete({}), "the untuned default is the same"
+    assert few.fixed["dropout"] == 0.1
+    assert space.for_trials(12) == space == space.for_trials(None)
+
+
+def test_first_trials_that_differ_in_nothing_searched_are_tried_once(tmp_path: Path) -> None:
+    few = check_file(write(tmp_path))[0].for_trials(5)
+    assert few.first_trials == ({"learning_rate": 1e-4},)
+
+
+def test_what_is_given_goes_before_the_default_and_an_unknown_key_is_refused(tmp_path: Path) -> None:
+    space = check_file(write(tmp_path))[0]
+    assert space.complete({"dropout": 0.05})["dropout"] == 0.05
+    with pytest.raises(SpaceError, match="Did you mean 'dropout'"):
+        space.complete({"dropuot": 0.05})
+
+
+def test_a_conditional_parameter_is_drawn_only_where_its_condition_holds(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "    dropout:", "    release_lr_scale: {choices: [1, 0.3], when: {batch_size: [32]}}\n    dropout:"
+    ).replace("batch_size: 16, dropout", "batch_size: 16, release_lr_scale: 1, dropout")
+    space = check_file(write(tmp_path, text))[0]
+    asleep = {"learning_rate": 1e-4, "batch_size": 16, "dropout": 0.1}
+    assert space.suggest(optuna.trial.FixedTrial(asleep))["release_lr_scale"] == 1
+    awake = {**asleep, "batch_size": 32, "release_lr_scale": 0.3}
+    recipe = space.suggest(optuna.trial.FixedTrial(awake))
+    assert recipe["release_lr_scale"] == 0.3
+    assert space.to_params(recipe) == awake
+    assert space.to_params(space.suggest(optuna.trial.FixedTrial(asleep))) == asleep
+
+
+def test_zero_beside_a_log_range_is_a_choice_of_its_own() -> None:
+    parameter = Parameter(name="weight_decay", low=1e-3, high=0.3, log=True, or_zero=True)
+    assert parameter.drawn(0) == {"weight_decay_is_zero": True}
+    assert parameter.drawn(0.01) == {"weight_decay_is_zero": False, "weight_decay": 0.01}
+    assert parameter.draw(optuna.trial.FixedTrial({"weight_decay_is_zero": True})) == 0.0
+
+
+def test_numbers_that_yaml_would_read_as_text_are_numbers(tmp_path: Path) -> None:
+    assert yaml.safe_load("2e-5") == "2e-5", "the trap: YAML 1.1 wants 2.0e-5"
+    parameter = check_file(write(tmp_path))[0].parameters[0]
+    assert (parameter.low, parameter.high) == (1e-5, 1e-3)
+
+
+# -- finding files -------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_ones_own_is_looked_up_first(tmp_path: Path) -> None:
+    write(tmp_path).rename(tmp_path / "text_encoder_small.yaml")
+    space = load_space("text_encoder_small", "full", tmp_path)
+    assert space.parameters[0].high == 1e-3
+    listing = next(item for item in list_spaces(tmp_path) if item.name == "text_encoder_small")
+    assert listing.path.parent == tmp_path
+    assert listing.hides == shipped_directory() / "text_encoder_small.yaml"
+    assert load_space("text_encoder_base", "full", tmp_path), "the shipped ones are there still"
+
+
+def test_what_is_not_there_is_answered_with_what_is(tmp_path: Path) -> None:
+    with pytest.raises(SpaceError, match="Did you mean 'text_encoder_small'"):
+        load_space("text_encoder_smal", "full")
+    with pytest.raises(SpaceError, match="no section 'lora'.*one of full"):
+        load_space("mine", "lora", write(tmp_path).parent)
+    with pytest.raises(SpaceError, match="is no folder"):
+        load_space("mine", "full", tmp_path / "nowhere")
+    with pytest.raises(SpaceError, match="could not be read: No such file"):
+        check_file(tmp_path / "nowhere.yaml")
+
+
+# -- mistakes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("description: For tests", "description: [", 3, "broken YAML"),
+        ("full:", "full: text\nother:", 2, "'full' is 'text'"),
+        ("  fixed: FIXED", "  fixd: FIXED", 7, "unknown option in the YAML: in section 'full' 'fixd'"),
+        ("log: true", "logg: true", 4, "Did you mean 'log'?"),
+        ("learning_rate: {low", "learning_rat: {low", 4, "Did you mean 'learning_rate'?"),
+        ("low: 1e-5, high: 1e-3", "low: 1e-3, high: 1e-5", 4, "low 0.001 of 'learning_rate' is not below"),
+        ("low: 0, high: 0.2", "low: 0, high: 0.2, log: true", 6, "'dropout' is log with low 0; low above 0"),
+        ("low: 0, high: 0.2", "low: 0, high: 1.5", 6, "dropout is 1.5; a number from 0 to 0.95"),
+        ("low: 0, high: 0.2", "low: 0, high: 0.2, or_zero: true", 6, "or_zero and low 0"),
+        ("low: 0, high: 0.2", "low: 0", 6, "parameter 'dropout' has no range"),
+        ("low: 0, high: 0.2", "low: none, high: 0.2", 6, "dropout is 'none'"),
+        ("choices: [16, 32]", "choices: [16, 16]", 5, "a list of different values"),
+        ("choices: [16, 32]", "choices: [16, 0.5]", 5, "batch_size is 0.5; a whole number"),
+        ("choices: [16, 32]", "choices: [16, 32], low: 1", 5, "a range or choices, not both"),
+        ("choices: [16, 32]", "low: 8, high: 64", 5, "no 'integer: true'"),
+        ("tier: 2}\n    drop", "tier: 7}\n    drop", 5, "tier of 'batch_size' is 7; 1, 2 or 3"),
+        ("log: true", "log: maybe", 4, "'log' of 'learning_rate' is 'maybe'; true or false"),
+        ("{dropout: 0}", "{dropout: 0.3}", 10, "first trial 2 has dropout 0.3; a value from 0 to 0.2"),
+        ("batch_size: 16, dropout: 0.1", "batch_size: 8, dropout: 0.1", 9, "one of 16, 32"),
+        ("{dropout: 0}", "{momentum: 0}", 10, "first trial 2 gives 'momentum'"),
+        (", dropout: 0.1}", "}", 9, "first trial 1 does not say dropout"),
+        ("fixed: FIXED", "fixed: {weight_decay: 0.01}", 2, "says nothing about head_dropout, frozen_share"),
+        ("  fixed: FIXED", "  fixed: {dropout: 0.1}", 7, "'dropout' is searched and fixed"),
+        ("high: 0.2, tier: 2", "high: 0.2, when: {momentum: [0]}", 6, "names 'momentum'; a parameter above"),
+        ("high: 0.2, tier: 2", "high: 0.2, when: {batch_size: [64]}", 6, "wants batch_size in [64]"),
+        ("high: 0.2, tier: 2", "high: 0.2, when: batch_size", 6, "a mapping such as {frozen_share: [0.5]}"),
+        ("high: 0.2, tier: 2", "high: 0.2, when: {learning_rate: [1]}", 6, "which has no choices"),
+        ("    dropout: {low", "    batch_size: {choices: [8]}\n    dropout: {low", 6, "stands twice"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_line(tmp_path: Path, old: str, new: str, line: int, words: str) -> None:
+    message = problem(tmp_path, old, new)
+    assert words in message
+    assert f"mine.yaml:{line}: " in message
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "- a list\n", "description: only\n"])
+def test_a_file_without_sections_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SpaceError, match=r"mine.yaml:\d+"):
+        check_file(write(tmp_path, text))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(SpaceError, match="could not be read"):
+        check_file(path)
+
+
+def test_a_section_that_lacks_its_parts_names_them(tmp_path: Path) -> None:
+    with pytest.raises(SpaceError) as caught:
+        check_file(write(tmp_path, "full: {fixed: FIXED}\n"))
+    assert "has no 'parameters'" in str(caught.value)
+    assert "has no 'first_trials'" in str(caught.value)
+
+
+def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("log: true", "logg: true")
+        .replace("high: 0.2", "high: 2")
+        .replace("{dropout: 0}", "{x: 0}")
+    )
+    with pytest.raises(SpaceError) as caught:
+        check_file(write(tmp_path, text))
+    message = str(caught.value)
+    assert "has 3 problems" in message
+    assert [f"mine.yaml:{line}:" in message for line in (4, 6, 10)] == [True, True, True]
+    assert "automl spaces check" in message
