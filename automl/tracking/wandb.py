@@ -23,6 +23,8 @@ from automl.types import Contender, TrialResult, TrialSpec, slug
 
 Mode = Literal["online", "offline", "disabled"]
 STEP = "samples_seen"
+WITHOUT_ROWS = '<meta name="automl-data-rows" content="none">'
+"""What a report says of itself when it quotes no row of the data and may leave the machine."""
 SECONDS_TO_SEND_THE_REST = {"online": 120.0, "offline": 60.0}
 _HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where `wandb login` puts keys, by its version
 _LONGEST_ID, _LONGEST_TAG = 128, 64
@@ -41,7 +43,7 @@ class WandbTracker(Tracker):
     """Follows a run in W&B. Nothing is written before `start`; nothing that goes wrong in W&B is raised.
 
     directory: the folder named wandb that W&B fills; the run folder's when None.
-    share_examples: whether files that may quote data rows (the report) leave this machine.
+    share_examples: whether a report that quotes data rows may leave this machine.
     note: gets one line about the mode, and one where W&B fails.
     Raises MissingExtra at once where the package is not installed.
     """
@@ -223,10 +225,11 @@ class WandbTracker(Tracker):
         report = files.get("report")
         if report is None or not report.exists():
             return
-        if self._share_examples:
-            run.log({"report": wandb.Html(report.read_text(encoding="utf-8"), inject=False)})
+        page = report.read_text(encoding="utf-8")
+        if self._share_examples or WITHOUT_ROWS in page:
+            run.log({"report": wandb.Html(page, inject=False)})
         else:
-            self._calls.say("W&B: report.html stays here: it may quote data rows; --share-examples sends it")
+            self._calls.say("W&B: report.html stays here: it quotes data rows; --share-examples sends it")
 
     def _close(self, status: str) -> None:
         benchmark = self._runs.pop("", None)
@@ -292,7 +295,7 @@ def choose_mode(asked: Mode | None) -> tuple[Mode, str]:
     environment = os.environ.get("WANDB_MODE", "").lower()
     named: dict[str, Mode] = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline"}
     mode: Mode = asked or ("disabled" if environment == "disabled" else named.get(environment, "online"))
-    if mode == "online" and not _has_key():
+    if mode == "online" and not has_key():
         return "offline", (
             "W&B has no key: logging offline; after `wandb login`, `wandb sync` sends it "
             "(--wandb-mode offline says nothing)"
@@ -357,7 +360,7 @@ def _finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _has_key() -> bool:
+def has_key() -> bool:
     """Whether W&B would find a key: in its variables, or beside the machine's other logins."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True

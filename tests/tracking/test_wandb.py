@@ -223,14 +223,27 @@ def test_the_benchmark_is_a_run_with_the_board_as_a_table(followed) -> None:  # 
     assert run.notes == BOARD["verdict"]
 
 
-def test_the_report_stays_here_unless_examples_may_be_shared(followed, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_report_with_rows_stays_here_unless_examples_may_be_shared(followed, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     _, lines, directory = followed
     assert any("report.html stays here" in line for line in lines)
     files = [path for path in (directory / "wandb").rglob("*") if path.is_file()]
     assert not any(b"secret row" in path.read_bytes() for path in files)
     follow_a_run(tmp_path, WandbTracker("my-project", "offline", share_examples=True))
-    files = [path for path in (tmp_path / "wandb").rglob("*.html") if path.is_file()]
-    assert any(b"secret row" in path.read_bytes() for path in files)
+    assert [b"secret row" in path.read_bytes() for path in (tmp_path / "wandb").rglob("*.html")] == [True]
+
+
+def test_the_report_that_we_make_says_that_it_quotes_no_row_and_is_sent(tmp_path: Path) -> None:
+    templates = Path(tracking.__file__).parents[1] / "leaderboard" / "templates"
+    page = (templates / "report.html").read_text()
+    assert tracking.WITHOUT_ROWS in page
+    (tmp_path / "page.html").write_text(page)
+    lines: list[str] = []
+    tracker = WandbTracker("my-project", "offline", note=lines.append)
+    tracker.start(info(tmp_path))
+    tracker.board(BOARD, {"report": tmp_path / "page.html"})
+    tracker.close("done")
+    assert lines == []
+    assert [path.read_text() for path in (tmp_path / "wandb").rglob("*.html")] == [page]
 
 
 def test_a_resumed_benchmark_goes_on_with_its_ids(tmp_path: Path) -> None:
