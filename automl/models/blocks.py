@@ -21,6 +21,8 @@ class Blocks:
     stem: tuple[nn.Module, ...]
     layers: tuple[nn.Module, ...]
     layer_list: nn.ModuleList
+    never_empty: bool = False
+    """Whether the forward breaks when no layer is left (DeBERTa's)."""
 
     @property
     def depth(self) -> int:
@@ -81,6 +83,13 @@ class PassThrough(nn.Module):
         return hidden
 
 
+class PassingLayer(nn.Module):
+    """Stands where layers stood in a body whose forward cannot do without any."""
+
+    def forward(self, hidden: Tensor, *arguments: object, **keywords: object) -> tuple[Tensor, None]:
+        return hidden, None
+
+
 class CutModel:
     """A model whose blocks 0..depth are replaced by stored activations while `with cut:` is open.
 
@@ -94,6 +103,8 @@ class CutModel:
 
     def __enter__(self) -> CutModel:
         del self._blocks.layer_list[: self._depth]
+        if self._blocks.never_empty and not len(self._blocks.layer_list):
+            self._blocks.layer_list.append(PassingLayer())
         for index, module in enumerate(self._blocks.stem):
             parent, name = _place(self._blocks.model, module)
             self._places.append((parent, name, module))

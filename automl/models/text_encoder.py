@@ -106,7 +106,13 @@ class TextEncoder(ModelFamily):
         stem = [module for name, module in body.named_children() if name in _STEM_NAMES]
         layers = longest_layer_list(body)
         assert stem and len(layers) > 0, f"{type(model).__name__} has no embeddings and layers to speak of"
-        return Blocks(model=model, stem=tuple(stem), layers=tuple(layers), layer_list=layers)
+        return Blocks(
+            model=model,
+            stem=tuple(stem),
+            layers=tuple(layers),
+            layer_list=layers,
+            never_empty=model.config.model_type.startswith("deberta"),  # type: ignore[union-attr]
+        )
 
     def pooled(self, model: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         inputs = {name: value for name, value in batch.items() if name != "labels"}
