@@ -50,7 +50,7 @@ def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
     require_training()
     out = Path(request.out or Path("runs") / request.run_name)
     request = request.resolved(out=str(out))
-    folder, tracker = RunFolder(out), Trackers(*trackers)
+    folder, tracker = RunFolder(out), _trackers(request, trackers)
     _refuse_taken(folder)
     with timed(folder, "prepare", late=True) as note_time, _scratch(out) as scratch:
         tracker.phase("prepare")
@@ -69,9 +69,10 @@ def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
 def resume(path: Path | str, *, trackers: Sequence[Tracker] = ()) -> Board:
     """Go on with an interrupted run: what is finished is not run again, what was spent stays spent."""
     require_training()
-    folder, tracker = RunFolder.existing(path), Trackers(*trackers)
+    folder = RunFolder.existing(path)
     with folder.lock():
         request = folder.read_request().resolved(out=str(folder.path))
+        tracker = _trackers(request, trackers)
         if not folder.contest_file.exists():
             with timed(folder, "prepare"), _scratch(folder.path) as scratch:
                 contest, _ = _prepare(request, scratch, tracker)
@@ -158,6 +159,23 @@ def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tra
         raise
     finally:
         tracker.close(status)
+
+
+def _trackers(request: RunRequest, given: Sequence[Tracker]) -> Tracker:
+    """The caller's trackers and those that the request names."""
+    if request.wandb is None:
+        return Trackers(*given)
+    from importlib.util import find_spec
+
+    if find_spec("wandb") is None:
+        raise MissingExtra.of("wandb", "wandb", "--wandb")
+    from automl.tracking.wandb import WandbTracker
+
+    others = Trackers(*given)
+    share = request.share_examples
+    return Trackers(
+        *given, WandbTracker(request.wandb, request.wandb_mode, share_examples=share, note=others.note)
+    )
 
 
 def _run_info(folder: RunFolder, request: RunRequest, contest: dict[str, Any]) -> RunInfo:
