@@ -231,7 +231,8 @@ class LiveView(Tracker):
         value = "" if best is None else f"{best:.4f}"
         if not wide:
             return [safe(name), trials, value, spent]
-        finals = f"{standing.finals_ended}/{standing.finals_planned}" if standing.finals_ended else ""
+        # Without their planned number: it is half where the untuned recipe wins.
+        finals = str(standing.finals_ended or "")
         pruned, failed = standing.count("pruned"), standing.count("failed", "out_of_memory")
         running = str(len(standing.running) or "")
         return [safe(name), trials, str(pruned or ""), str(failed or ""), value, finals, spent, running]

@@ -274,14 +274,16 @@ def test_an_unknown_option_is_a_request_error_for_python_callers() -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_in_a_real_run_leaves_a_run_that_can_go_on(tmp_path: Path) -> None:
+    lines = MESSAGES.read_text(encoding="utf-8").splitlines(keepends=True)
+    Path("few.csv").write_text("".join(lines[:200]), encoding="utf-8")
     command = [
-        sys.executable, "-m", "automl", "run", str(MESSAGES), "--target", "intent", "--models", MODEL,
-        "--trials", "6", "--max-epochs", "3", "--seeds", "2", "--slots", "1", "--out", str(tmp_path / "r"),
+        sys.executable, "-m", "automl", "run", "few.csv", "--target", "intent", "--models", MODEL, "--trials", "8",
+        "--max-epochs", "20", "--seeds", "2", "--slots", "1", "--out", str(tmp_path / "r"),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment)
-    records = tmp_path / "r" / "trials.jsonl"
-    deadline = time.monotonic() + 120
+    records = tmp_path / "r" / "started.jsonl"
+    deadline = time.monotonic() + 180
     while not records.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
