@@ -277,8 +277,8 @@ def test_ctrl_c_in_a_real_run_leaves_a_run_that_can_go_on(tmp_path: Path) -> Non
     lines = MESSAGES.read_text(encoding="utf-8").splitlines(keepends=True)
     Path("few.csv").write_text("".join(lines[:200]), encoding="utf-8")
     command = [
-        sys.executable, "-m", "automl", "run", "few.csv", "--target", "intent", "--models", MODEL, "--trials", "8",
-        "--max-epochs", "20", "--seeds", "2", "--slots", "1", "--out", str(tmp_path / "r"),
+        sys.executable, "-m", "automl", "run", "few.csv", "--target", "intent", "--models", MODEL,
+        "--trials", "8", "--max-epochs", "20", "--seeds", "2", "--slots", "1", "--out", str(tmp_path / "r"),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment)
