@@ -118,6 +118,11 @@ class Agenda:
         return None
 
     @property
+    def searching(self) -> bool:
+        """Whether some contender's winner is not fixed yet."""
+        return any(entry.searching for entry in self.entries.values())
+
+    @property
     def finished(self) -> bool:
         """Whether nothing runs and nothing is left to run."""
         return not self._retry and all(

@@ -210,11 +210,20 @@ def run_contest(
     templates = trial_templates(folder, contest, prepared)
     agenda = Agenda(folder, contest, templates, ledger, request.sampler, seconds_left)
     agenda.recall(folder.started(), trials)
-    tracker.phase("search")
+    if agenda.finished:
+        return
+    tracker.phase("search" if agenda.searching else "finals")
+    finals_since: float | None = None
     try:
-        if not agenda.finished:
-            with ray_session(request.address):
-                slots = plan_slots(ray_resources(), request.slots, request.workers)
-                Sweep(agenda, folder, tracker, slots).run()
+        with ray_session(request.address):
+            slots = plan_slots(ray_resources(), request.slots, request.workers)
+            sweep = Sweep(agenda, folder, tracker, slots)
+            try:
+                sweep.run()
+            finally:
+                finals_since = sweep.finals_since
     finally:
-        folder.append_timing("search", time.monotonic() - started)
+        ended = time.monotonic()
+        folder.append_timing("search", (finals_since or ended) - started)
+        if finals_since is not None:
+            folder.append_timing("finals", ended - finals_since)

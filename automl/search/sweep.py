@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,6 +116,7 @@ class Sweep:
         self._spent: dict[str, dict[str, float]] = {}
         self._ends: dict[str, dict[str, Any]] = {}
         self._stopped: set[str] = set()
+        self.finals_since: float | None = None if agenda.searching else time.monotonic()
 
     # -- called by the searcher ----------------------------------------------------------------------------
 
@@ -170,6 +172,9 @@ class Sweep:
         result = _result(spec, status, error, curve, spent, end, self._started_at.pop(trial_id))
         self._agenda.end(result)
         self._tracker.trial_ended(spec, result)
+        if self.finals_since is None and not self._agenda.searching:
+            self.finals_since = time.monotonic()
+            self._tracker.phase("finals")
 
     # -- the run ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,235 @@
+"""Whole runs on toy models, with real Ray, real files and real processes that die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import automl
+from automl import api
+from automl.config import RunRequest, make_request
+from automl.errors import RunFolderError
+from automl.leaderboard.store import RunFolder
+from tests.toys import messages, tiny_bert, write_csv
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with messages.csv and the checkpoints `bert` and `other`."""
+    directory = tmp_path_factory.mktemp("ground")
+    write_csv(directory / "messages.csv", messages(150))
+    tiny_bert(directory / "bert")
+    tiny_bert(directory / "other", layers=3, seed=1)
+    return directory
+
+
+def request_for(ground: Path, out: Path, **changes: Any) -> RunRequest:
+    values: dict[str, Any] = {
+        "source": str(ground / "messages.csv"),
+        "target": "label",
+        "text": "text",
+        "models": str(ground / "bert"),
+        "trials": 4,
+        "max_epochs": 3,
+        "seeds": 2,
+        "out": str(out),
+    }
+    return make_request(values | changes)
+
+
+@pytest.fixture(scope="module")
+def finished(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> api.Board:
+    """Two checkpoints, each fully fine-tuned and frozen."""
+    out = tmp_path_factory.mktemp("runs") / "toy"
+    models = f"{ground / 'bert'},{ground / 'other'}"
+    return api.run(request_for(ground, out, models=models, adapt="full,frozen"))
+
+
+def test_every_contender_and_yardstick_has_a_row(finished: api.Board) -> None:
+    rows = {row.contender: row for row in finished.rows}
+    contenders = {"bert/full", "bert/frozen", "other/full", "other/frozen"}
+    assert {name for name, row in rows.items() if row.kind == "contender"} == contenders
+    assert {"constant", "tf-idf + logistic regression"} <= set(rows)
+    assert all(row.status == "ok" for row in finished.rows)
+    assert finished.comparable
+
+
+def test_every_contender_got_the_same(finished: api.Board) -> None:
+    trials = RunFolder(finished.directory).trials()
+    for name in ("bert/full", "bert/frozen", "other/full", "other/frozen"):
+        kinds = Counter(t.kind for t in trials if t.contender == name)
+        assert kinds["trial"] == 4
+        assert kinds["final"] == 2
+    assert len({t.split_fingerprint for t in trials}) == 1
+    assert len({t.horizon_samples for t in trials}) == 1
+
+
+def test_the_ledger_adds_up_to_the_rows(finished: api.Board) -> None:
+    ledger = RunFolder(finished.directory).ledger()
+    for row in finished.rows:
+        spent = sum(s.device_seconds for s in ledger if s.contender == row.contender)
+        assert row.device_seconds == pytest.approx(spent, abs=1e-3)
+        assert spent > 0
+
+
+def test_the_test_labels_were_opened_once_and_after_the_winners_were_fixed(finished: api.Board) -> None:
+    folder = RunFolder(finished.directory)
+    (opening,) = folder.test_accesses()
+    fixed = json.loads(folder.winners_file.read_text())["at"]
+    assert opening["at"] >= fixed
+
+
+def test_no_worker_ever_had_the_test_labels(finished: api.Board) -> None:
+    import pyarrow as pa
+
+    data = RunFolder(finished.directory).data
+    with pa.memory_map(str(data / "test.arrow")) as file:
+        assert "label" not in pa.ipc.open_file(file).schema.names
+    assert not list(RunFolder(finished.directory).cache.rglob("encoded-test/labels.npy"))
+
+
+def test_the_shipped_model_predicts_and_loads_as_a_pipeline(finished: api.Board) -> None:
+    from transformers import pipeline
+
+    assert set(finished.best.predict(["refund my payment please", "parcel late courier"])) <= {
+        "refund",
+        "delivery",
+        "login",
+    }
+    directory = RunFolder(finished.directory).models / "bert-full"
+    assert (directory / "model.safetensors").exists()
+    served = pipeline("text-classification", str(directory))
+    ours = finished.model("bert/full")
+    texts = [text for text, _ in messages(150)[:12]]
+    assert [answer["label"] for answer in served(texts)] == ours.predict(texts)
+    probabilities = ours.predict_proba(texts)
+    assert probabilities.shape == (12, 3)
+
+
+def test_predictions_are_written_for_a_file(finished: api.Board, tmp_path: Path) -> None:
+    new = write_csv(tmp_path / "new.csv", messages(20, seed=5))
+    out = api.predict(finished.directory, str(new), tmp_path / "predictions.csv")
+    lines = out.read_text().splitlines()
+    assert lines[0].replace('"', "") == "text,label,prediction,probability"
+    assert len(lines) == 21
+
+
+def test_the_board_is_recomputed_without_torch_and_says_the_same(finished: api.Board, tmp_path: Path) -> None:
+    code = (
+        "import sys, json; from automl import api;"
+        f"board = api.board({str(finished.directory)!r});"
+        "assert not {'torch', 'ray', 'transformers'} & set(sys.modules), 'heavy';"
+        "print(json.dumps(board.to_json()))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    again = json.loads(told.stdout)
+    assert steady(again) == steady(finished.to_json())
+
+
+def test_a_folder_that_holds_a_run_is_refused(finished: api.Board, ground: Path) -> None:
+    with pytest.raises(RunFolderError, match="already holds a run"):
+        api.run(request_for(ground, finished.directory))
+
+
+def test_resuming_a_finished_run_trains_nothing(finished: api.Board) -> None:
+    folder = RunFolder(finished.directory)
+    before = folder.trials_file.read_bytes(), folder.ledger_file.read_bytes()
+    again = api.resume(finished.directory)
+    assert (folder.trials_file.read_bytes(), folder.ledger_file.read_bytes()) == before
+    assert again.winner == finished.winner
+
+
+CHANGING = {"device_seconds", "latency_ms_p50", "latency_ms_p95", "wall_seconds", "at", "protocol"}
+
+
+def steady(value: Any) -> Any:
+    """A board without what may differ between two equal runs: seconds, latency and dates."""
+    if isinstance(value, dict):
+        return {key: steady(inner) for key, inner in value.items() if key not in CHANGING}
+    return [steady(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_the_same_request_gives_the_same_board(ground: Path, tmp_path: Path) -> None:
+    boards = [
+        api.run(request_for(ground, tmp_path / str(number) / "toy", slots=1, seed=3)).to_json()
+        for number in range(2)
+    ]
+    assert steady(boards[0]) == steady(boards[1])
+
+
+def start_run(ground: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable, "-m", "automl", "run", str(ground / "messages.csv"), "--target", "label", "--text", "text",
+        "--models", str(ground / "bert"), "--trials", "6", "--max-epochs", "6", "--seeds", "2", "--slots", "1",
+        "--out", str(out), *arguments,
+    ]  # fmt: skip
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for_trials(folder: RunFolder, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while len(folder.trials()) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "no trial ended in two minutes"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_is_resumed_to_the_board_of_an_uninterrupted_one(
+    ground: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    process = start_run(ground, folder.path)
+    wait_for_trials(folder, 3, process)
+    os.kill(process.pid, how)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (130 if how is signal.SIGINT else -signal.SIGKILL)
+    assert "Traceback" not in errors
+    before = {t.id: t.ended_at for t in folder.trials()}
+    spent = sum(s.device_seconds for s in folder.ledger())
+    resumed = api.resume(folder.path)
+    after = {t.id: t.ended_at for t in folder.trials()}
+    assert before.items() <= after.items()
+    assert len(after) == 6 + sum(k in ("final", "default") for k in (t.kind for t in folder.trials()))
+    assert sum(s.device_seconds for s in folder.ledger()) > spent
+    whole = api.run(
+        request_for(ground, tmp_path / "whole" / "run", trials=6, max_epochs=6, seeds=2, slots=1)
+    )
+    assert steady(resumed.to_json()) == steady(whole.to_json())
+
+
+def test_a_model_that_breaks_fails_its_row_and_nothing_else(ground: Path, tmp_path: Path) -> None:
+    import shutil
+
+    broken = shutil.copytree(ground / "bert", tmp_path / "broken")
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps(config | {"hidden_size": 64}))  # weights of another width
+    models = f"{ground / 'bert'},{broken}"
+    board = api.run(request_for(ground, tmp_path / "run", models=models, trials=2, seeds=1))
+    rows = {row.contender: row for row in board.rows}
+    assert rows["bert/full"].status == "ok"
+    assert rows["broken/full"].status == "failed"
+    assert rows["broken/full"].error
+    assert rows["broken/full"].device_seconds > 0
+
+
+def test_the_python_entry_takes_plain_arguments(ground: Path, tmp_path: Path) -> None:
+    board = automl.run(
+        str(ground / "messages.csv"), target="label", models=[str(ground / "bert")], trials=1, seeds=1,
+        max_epochs=1, out=str(tmp_path / "run"),
+    )  # fmt: skip
+    assert list(board.to_pandas()["contender"])
+    assert board.report.exists()
