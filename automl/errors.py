@@ -1,15 +1,15 @@
 """Every error that automl raises on purpose.
 
-    AutoMLError                 has an exit code and a message in three parts: found, expected, what to do
-    ├── UserError               exit 2: the user can mend it
-    │   ├── RequestError        an option, a YAML field, or several of them together
-    │   ├── DataError           the data cannot be read or learnt from
-    │   ├── CheckpointError     a model name that leads to no usable weights
-    │   ├── SpaceError          a search-space file that is not right
-    │   ├── RunFolderError      the run folder is another run's, locked, or incomplete
-    │   └── MissingExtra        an optional package is not installed
-    └── InternalError           exit 3: ours; a log is written
-        └── SealedTest          something asked for test labels before the winners were fixed
+AutoMLError                 has an exit code and a message in three parts: found, expected, what to do
+├── UserError               exit 2: the user can mend it
+│   ├── RequestError        an option, a YAML field, or several of them together
+│   ├── DataError           the data cannot be read or learnt from
+│   ├── CheckpointError     a model name that leads to no usable weights
+│   ├── SpaceError          a search-space file that is not right
+│   ├── RunFolderError      the run folder is another run's, locked, or incomplete
+│   └── MissingExtra        an optional package is not installed
+└── InternalError           exit 3: ours; a log is written
+    └── SealedTest          something asked for test labels before the winners were fixed
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class AutoMLError(Exception):
 
     def __str__(self) -> str:
         head = "; ".join(part.strip().rstrip(".;") for part in (self.found, self.expected) if part)
-        return f"{head}. {self.todo}".strip() if self.todo else f"{head}."
+        end = "" if head.endswith(("?", "!")) else "."
+        return f"{head}{end} {self.todo}".strip()
 
 
 class UserError(AutoMLError):

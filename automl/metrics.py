@@ -89,12 +89,20 @@ CLASSIFICATION = {
         Metric(name="accuracy", higher_is_better=True, score=_accuracy, per_item=True, title="accuracy"),
         Metric(name="macro_f1", higher_is_better=True, score=_macro_f1, title="macro F1"),
         Metric(
-            name="balanced_accuracy", higher_is_better=True, score=_balanced_accuracy, title="balanced accuracy"
+            name="balanced_accuracy",
+            higher_is_better=True,
+            score=_balanced_accuracy,
+            title="balanced accuracy",
         ),
         Metric(name="mcc", higher_is_better=True, score=_matthews, title="Matthews correlation"),
         Metric(name="auroc", higher_is_better=True, score=_auroc, title="AUROC (one against the rest)"),
         Metric(
-            name="log_loss", higher_is_better=False, score=_log_loss, points=1.0, per_item=True, title="log loss"
+            name="log_loss",
+            higher_is_better=False,
+            score=_log_loss,
+            points=1.0,
+            per_item=True,
+            title="log loss",
         ),
     )
 }
