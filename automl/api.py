@@ -173,9 +173,7 @@ def _trackers(request: RunRequest, given: Sequence[Tracker]) -> Tracker:
 
     others = Trackers(*given)
     share = request.share_examples
-    return Trackers(
-        *given, WandbTracker(request.wandb, request.wandb_mode, share_examples=share, note=others.note)
-    )
+    return Trackers(*given, WandbTracker(request.wandb, request.wandb_mode, share_examples=share, note=others.note))
 
 
 def _run_info(folder: RunFolder, request: RunRequest, contest: dict[str, Any]) -> RunInfo:
@@ -212,9 +210,7 @@ def _write_cards(folder: RunFolder, found: Leaderboard, contest: dict[str, Any])
 def _refuse_taken(folder: RunFolder) -> None:
     if folder.path.exists():
         if not folder.path.is_dir():
-            raise RunFolderError(
-                f"{folder.path} is a file", "a new or empty folder", "Choose another with --out"
-            )
+            raise RunFolderError(f"{folder.path} is a file", "a new or empty folder", "Choose another with --out")
         folder.refuse_other_run()
 
 

@@ -58,9 +58,7 @@ def add_request_options(parser: argparse.ArgumentParser, *, source: bool = True)
             parser.add_argument(option, dest=name, action="store_const", const=True, help=text)
         else:
             parser.add_argument(option, dest=name, metavar=_metavar(name, field.annotation), help=text)
-    parser.add_argument(
-        "--config", metavar="FILE.yaml", help="a YAML file of these options; options given here win"
-    )
+    parser.add_argument("--config", metavar="FILE.yaml", help="a YAML file of these options; options given here win")
 
 
 def _metavar(name: str, annotation: Any) -> str:
@@ -76,9 +74,7 @@ def _metavar(name: str, annotation: Any) -> str:
 
 
 def _json(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument(
-        "--json", action="store_true", help=f"{what} on standard output, and nothing else there"
-    )
+    parser.add_argument("--json", action="store_true", help=f"{what} on standard output, and nothing else there")
 
 
 def _add_run(parser: argparse.ArgumentParser, *, source: bool = True) -> None:
@@ -110,22 +106,14 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a finished run's folder")
     parser.add_argument("data", metavar="DATA", help="the rows to predict, in any file that `run` reads")
-    parser.add_argument(
-        "-o", "--out", metavar="OUT", required=True, help="CSV, TSV, JSONL or Parquet, by its ending"
-    )
+    parser.add_argument("-o", "--out", metavar="OUT", required=True, help="CSV, TSV, JSONL or Parquet, by its ending")
     parser.add_argument("--row", metavar="CONTENDER", help="a row of the board (default: the first)")
 
 
 def _add_spaces(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "action", choices=("list", "show", "check"), help="list all, show one, or check a file"
-    )
-    parser.add_argument(
-        "name", nargs="?", help="for show: a space, such as text_encoder_small; for check: a file"
-    )
-    parser.add_argument(
-        "--search-spaces", metavar="DIR", help="a folder of search-space files, looked up first"
-    )
+    parser.add_argument("action", choices=("list", "show", "check"), help="list all, show one, or check a file")
+    parser.add_argument("name", nargs="?", help="for show: a space, such as text_encoder_small; for check: a file")
+    parser.add_argument("--search-spaces", metavar="DIR", help="a folder of search-space files, looked up first")
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -133,9 +121,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "directory", metavar="DIR", nargs="?", default="runs", help="where to look (default runs)"
-    )
+    parser.add_argument("directory", metavar="DIR", nargs="?", default="runs", help="where to look (default runs)")
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
@@ -229,9 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:
             return _failed(error, parsed, arguments)
-        return _tell(
-            MissingExtra.of(package, _EXTRAS[package], f"automl {parsed.command if parsed else ''}".strip())
-        )
+        return _tell(MissingExtra.of(package, _EXTRAS[package], f"automl {parsed.command if parsed else ''}".strip()))
     except Exception as error:
         return _failed(error, parsed, arguments)
 

@@ -133,15 +133,11 @@ def runs(arguments: argparse.Namespace) -> int:
     place = Path(arguments.directory)
     folders = [RunFolder(path.parent) for path in sorted(place.glob("*/request.yaml"))]
     if not folders:
-        raise RunFolderError(
-            f"no runs in {place}", "a folder of run folders", "Start one with: automl run DATA"
-        )
+        raise RunFolderError(f"no runs in {place}", "a folder of run folders", "Start one with: automl run DATA")
     for folder in folders:
         try:
             with folder.lock():
-                state = _state(
-                    folder.leaderboard_json, f"interrupted; go on with: automl resume {folder.path}"
-                )
+                state = _state(folder.leaderboard_json, f"interrupted; go on with: automl resume {folder.path}")
         except RunFolderError:
             state = "running"
         print(f"{folder.path}  {state}")

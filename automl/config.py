@@ -153,9 +153,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         ) from None
     if not isinstance(values, dict):
         kind = type(values).__name__
-        raise RequestError(
-            f"{path} holds a {kind}", "a mapping such as 'target: label'", "Write one option a line"
-        )
+        raise RequestError(f"{path} holds a {kind}", "a mapping such as 'target: label'", "Write one option a line")
     return {str(name).replace("-", "_"): value for name, value in values.items()}
 
 

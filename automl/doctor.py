@@ -86,9 +86,7 @@ def _disk(place: Path) -> Check:
     free = shutil.disk_usage(place).free
     works = free >= _LEAST_FREE_DISK
     todo = (
-        ""
-        if works
-        else f"A run wants {_LEAST_FREE_DISK // _GIB} GiB; make room, or choose another disk with --out"
+        "" if works else f"A run wants {_LEAST_FREE_DISK // _GIB} GiB; make room, or choose another disk with --out"
     )
     return Check(name="disk", works=works, found=f"{free / _GIB:.1f} GiB free here", todo=todo)
 
@@ -125,9 +123,7 @@ def _gpu() -> Check:
     import_works = _imports("torch")[0] is not None
     if import_works and not sys.modules["torch"].cuda.is_available():
         todo = "Install a torch build for this GPU's driver"
-        return Check(
-            name="GPU", works=False, found=f"{', '.join(names)}, but torch does not see it", todo=todo
-        )
+        return Check(name="GPU", works=False, found=f"{', '.join(names)}, but torch does not see it", todo=todo)
     return Check(name="GPU", works=True, found=", ".join(names))
 
 
@@ -147,9 +143,7 @@ def _ray() -> Check:
     if version is None:
         return Check(name="Ray", works=False, found="not installed", todo=_OWN, needed=True)
     # In a process of its own: Ray lives in search/, and importing it here would start its threads.
-    tried = subprocess.run(
-        [sys.executable, "-c", "import ray.tune"], capture_output=True, text=True, check=False
-    )
+    tried = subprocess.run([sys.executable, "-c", "import ray.tune"], capture_output=True, text=True, check=False)
     if tried.returncode != 0:
         reason = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
         return Check(name="Ray", works=False, found=f"does not import: {reason}", todo=_OWN, needed=True)
@@ -169,9 +163,7 @@ def _hub() -> Check:
     if reason is None:
         return Check(name="hub", works=True, found="reachable")
     todo = "Give models as local folders or package:NAME, or set HF_ENDPOINT to a mirror"
-    return Check(
-        name="hub", works=False, found=f"not reachable within {HUB_SECONDS:.0f} s: {reason}", todo=todo
-    )
+    return Check(name="hub", works=False, found=f"not reachable within {HUB_SECONDS:.0f} s: {reason}", todo=todo)
 
 
 def _hub_refusal() -> str | None:

@@ -39,9 +39,7 @@ class UserError(AutoMLError):
 class RequestError(UserError):
     """One or more options are wrong; `problems` lists them all, so that a user mends them in one go."""
 
-    def __init__(
-        self, found: str, expected: str = "", todo: str = "", *, problems: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, found: str, expected: str = "", todo: str = "", *, problems: Sequence[str] = ()) -> None:
         super().__init__(found, expected, todo)
         self.problems = tuple(problems)
 

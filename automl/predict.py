@@ -58,8 +58,7 @@ class FineTunedModel:
         """
         table = self._as_table(inputs)
         parts = [
-            self._predict_table(table.slice(start, BATCH_ROWS))
-            for start in range(0, table.num_rows, BATCH_ROWS)
+            self._predict_table(table.slice(start, BATCH_ROWS)) for start in range(0, table.num_rows, BATCH_ROWS)
         ]
         if not parts:
             return np.zeros((0, len(self.schema.classes)), dtype=np.float32)
@@ -95,9 +94,7 @@ class FineTunedModel:
                 "Give pairs as tuples",
             )
         columns = [[str(row[place]) for row in rows] for place in range(len(names))]
-        return pa.table(
-            {name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)}
-        )
+        return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
 
     def _predict_table(self, table: pa.Table) -> NDArray[np.float32]:
         from automl.models.blocks import autocast_dtype
@@ -107,11 +104,8 @@ class FineTunedModel:
 
         family, task, model, processor = self._load()
         device, padding = trial_device(), family.padding(processor)
-        fields = task.encode(table, self.schema, processor, min(processor.model_max_length, 512))
-        offsets = next(iter(fields.values()))[1]
-        part = EncodedPart(
-            values={name: values for name, (values, _) in fields.items()}, offsets=offsets, labels=None
-        )
+        limits = family.limits(str(self.directory), processor)
+        part = EncodedPart.of(task.encode(table, self.schema, processor, limits))
 
         def make_batch(part: EncodedPart, indices: NDArray[np.int64]) -> dict[str, Any]:
             return {k: v.to(device) for k, v in task.collate(part.rows(indices), None, padding).items()}
@@ -123,19 +117,13 @@ def model_of(run: Path | str, row: str | None = None) -> FineTunedModel:
     """The model of a row of a finished run; the best contender's where none is named."""
     folder = RunFolder.existing(run)
     if not folder.leaderboard_json.exists():
-        raise RunFolderError(
-            f"{folder.path} has no board yet", "a finished run", f"automl resume {folder.path}"
-        )
+        raise RunFolderError(f"{folder.path} has no board yet", "a finished run", f"automl resume {folder.path}")
     rows = json.loads(folder.leaderboard_json.read_text(encoding="utf-8"))["rows"]
     usable = {r["contender"]: r["model_dir"] for r in rows if r["model_dir"]}
     if not usable:
-        raise RunFolderError(
-            f"{folder.path} shipped no model", "a contender that did not fail", "Read its report"
-        )
+        raise RunFolderError(f"{folder.path} shipped no model", "a contender that did not fail", "Read its report")
     if row is not None and row not in usable:
-        raise RunFolderError(
-            f"{row!r} is no row with a model", f"one of {', '.join(usable)}", "Choose with --row"
-        )
+        raise RunFolderError(f"{row!r} is no row with a model", f"one of {', '.join(usable)}", "Choose with --row")
     return FineTunedModel(folder.path / usable[row or next(iter(usable))])
 
 

@@ -119,11 +119,7 @@ class LiveView(Tracker):
                 if result.contender in self._standings:
                     self._standings[result.contender].results[result.id] = result
             self._spent_at_start = self._spent()
-        each = (
-            f"{budget.trials} trials"
-            if budget.trials
-            else f"{seconds_text(budget.device_seconds)} of device time"
-        )
+        each = f"{budget.trials} trials" if budget.trials else f"{seconds_text(budget.device_seconds)} of device time"
         self._line(f"{len(info.contenders)} contenders, {each} each, {len(info.seeds)} seeds in the finals")
         if self._console.is_terminal:
             self._live = Live(
@@ -172,9 +168,7 @@ class LiveView(Tracker):
         names = {"trial": f"trial {result.number}", "final": "final", "default": "untuned final"}
         what = names.get(result.kind, result.kind)
         seed = f", seed {result.seed}" if result.kind in ("final", "default") else ""
-        value = (
-            f", validation {self._metric} {result.validation:.4f}" if result.validation is not None else ""
-        )
+        value = f", validation {self._metric} {result.validation:.4f}" if result.validation is not None else ""
         status = result.status.replace("_", " ")
         reason = f": {result.error.strip().splitlines()[-1]}" if result.error and result.error.strip() else ""
         seconds = seconds_text(result.cost.device_seconds)

@@ -27,9 +27,7 @@ _TO_THE_RIGHT = frozenset(range(len(BOARD_COLUMNS))) - {1}
 def safe(text: object) -> str:
     """Text from data as one line without control characters: no colour codes, no cursor moves."""
     flat = " ".join(str(text).split())
-    return "".join(
-        character for character in flat if unicodedata.category(character) not in ("Cc", "Cf", "Cs")
-    )
+    return "".join(character for character in flat if unicodedata.category(character) not in ("Cc", "Cf", "Cs"))
 
 
 def seconds_text(seconds: float | None) -> str:

@@ -162,8 +162,7 @@ def steady(value: Any) -> Any:
 
 def test_the_same_request_gives_the_same_board(ground: Path, tmp_path: Path) -> None:
     boards = [
-        api.run(request_for(ground, tmp_path / str(number) / "toy", slots=1, seed=3)).to_json()
-        for number in range(2)
+        api.run(request_for(ground, tmp_path / str(number) / "toy", slots=1, seed=3)).to_json() for number in range(2)
     ]
     assert steady(boards[0]) == steady(boards[1])
 
@@ -205,9 +204,7 @@ def test_an_interrupted_run_is_resumed_to_the_board_of_an_uninterrupted_one(
     assert before.items() <= after.items()
     assert len(after) == 6 + sum(k in ("final", "default") for k in (t.kind for t in folder.trials()))
     assert sum(s.device_seconds for s in folder.ledger()) > spent
-    whole = api.run(
-        request_for(ground, tmp_path / "whole" / "run", trials=6, max_epochs=6, seeds=2, slots=1)
-    )
+    whole = api.run(request_for(ground, tmp_path / "whole" / "run", trials=6, max_epochs=6, seeds=2, slots=1))
     assert steady(resumed.to_json()) == steady(whole.to_json())
 
 

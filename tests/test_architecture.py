@@ -34,9 +34,7 @@ LEVELS = {
 FOR_EVERYONE = {"errors", "types"}
 HEAVY = {"torch", "transformers", "ray", "datasets"}
 NEVER_IN = {
-    "ray": lambda file: (
-        file.parent.name == "search" or file.relative_to(PACKAGE) == Path("training/workers.py")
-    ),
+    "ray": lambda file: file.parent.name == "search" or file.relative_to(PACKAGE) == Path("training/workers.py"),
     "wandb": lambda file: file.relative_to(PACKAGE) == Path("tracking/wandb.py"),
 }
 
@@ -102,9 +100,7 @@ def test_the_leaderboard_names_neither_torch_nor_transformers_nor_ray() -> None:
 def loaded_after(statement: str) -> set[str]:
     """The top-level packages that are loaded in a new process after a statement."""
     program = f"import sys\n{statement}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     return set(done.stdout.splitlines()[-1].split())
 
 

@@ -51,9 +51,7 @@ def test_a_wandb_key_is_noticed_and_never_shown(monkeypatch: pytest.MonkeyPatch)
     assert "0123456789secret" not in text
 
 
-def test_without_a_wandb_key_the_way_to_get_one_is_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_without_a_wandb_key_the_way_to_get_one_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     assert "wandb login" in doctor._wandb().todo

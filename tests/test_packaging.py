@@ -41,9 +41,7 @@ def test_the_wheel_holds_every_file_that_is_read_at_run_time(built: Path) -> Non
         "automl/search_spaces/text_encoder_small.yaml",
     } <= names
     assert set(needed()) <= names
-    assert not [
-        name for name in names if name.startswith(("tests/", "search_spaces/")) or "__pycache__" in name
-    ]
+    assert not [name for name in names if name.startswith(("tests/", "search_spaces/")) or "__pycache__" in name]
 
 
 def test_the_sdist_can_be_built_and_tested_from(built: Path) -> None:
@@ -76,9 +74,7 @@ def test_an_installed_wheel_lists_its_spaces_and_finds_its_example(built: Path, 
         "assert main(['inspect', str(example), '--target', 'intent']) == 0\n"
         "from automl.leaderboard import report"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {"text_encoder_base", "text_encoder_small"} <= {
         line.split()[0] for line in done.stdout.splitlines() if line
@@ -112,10 +108,7 @@ def test_the_pinned_torch_has_no_local_version() -> None:
 def test_dev_holds_every_extra() -> None:
     extras = PROJECT["optional-dependencies"]
     held = {
-        name
-        for line in extras["dev"]
-        for found in re.findall(r"automl\[(.*?)\]", line)
-        for name in found.split(",")
+        name for line in extras["dev"] for found in re.findall(r"automl\[(.*?)\]", line) for name in found.split(",")
     }
     assert held == set(extras) - {"dev"}
 

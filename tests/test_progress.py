@@ -64,9 +64,7 @@ def result(number: int = 0, **changes: object) -> TrialResult:
 
 def view(terminal: bool = False, width: int = 120) -> tuple[LiveView, io.StringIO, Clock]:
     screen, clock = io.StringIO(), Clock()
-    console = Console(
-        file=screen, force_terminal=terminal, width=width, color_system=None, legacy_windows=False
-    )
+    console = Console(file=screen, force_terminal=terminal, width=width, color_system=None, legacy_windows=False)
     return LiveView(console, clock), screen, clock
 
 
@@ -103,9 +101,7 @@ def test_lines_are_not_wrapped_in_a_file(tmp_path: Path) -> None:
 def test_a_failed_trial_is_told_with_its_last_line_of_error(tmp_path: Path) -> None:
     live, screen, _ = view()
     live.start(info(tmp_path))
-    live.trial_ended(
-        spec(), result(status="failed", validation=None, error="Traceback\nValueError: NaN loss")
-    )
+    live.trial_ended(spec(), result(status="failed", validation=None, error="Traceback\nValueError: NaN loss"))
     assert "trial 0 failed, 10 s: ValueError: NaN loss" in screen.getvalue()
 
 
@@ -179,9 +175,7 @@ def test_time_left_of_a_device_budget_is_what_is_not_spent(tmp_path: Path) -> No
 
 def test_time_left_is_never_over_the_time_limit(tmp_path: Path) -> None:
     live, _, clock = view()
-    live.start(
-        info(tmp_path, Budget(device_seconds=1000.0), contenders=(contender(),), time_limit_seconds=40.0)
-    )
+    live.start(info(tmp_path, Budget(device_seconds=1000.0), contenders=(contender(),), time_limit_seconds=40.0))
     clock.now += 10
     live.trial_ended(spec(), result())
     assert live.seconds_left() == pytest.approx(30.0)
@@ -208,7 +202,5 @@ def test_an_interrupted_run_leaves_the_terminal_usable(tmp_path: Path) -> None:
 def test_baselines_are_told_as_lines(tmp_path: Path) -> None:
     live, screen, _ = view()
     live.start(info(tmp_path))
-    live.trial_ended(
-        spec(), result(id="baseline-constant", kind="baseline", contender="constant", validation=0.2)
-    )
+    live.trial_ended(spec(), result(id="baseline-constant", kind="baseline", contender="constant", validation=0.2))
     assert "constant baseline completed, validation accuracy 0.2000" in screen.getvalue()

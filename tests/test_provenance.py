@@ -59,9 +59,7 @@ def test_versions_are_read_without_importing_the_packages() -> None:
         "print([name for name in ('torch', 'ray', 'numpy') if name in sys.modules])"
     )
     root = Path(__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == "[]"
 
 

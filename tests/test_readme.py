@@ -80,9 +80,7 @@ def test_the_file_tree_names_only_what_exists_and_every_folder() -> None:
     names = tree("automl/")
     for name in names:
         assert (ROOT / "automl" / name).exists() or (ROOT / name).exists(), name
-    folders = {
-        f"{path.name}/" for path in (ROOT / "automl").iterdir() if path.is_dir() and path.name[0] not in "_."
-    }
+    folders = {f"{path.name}/" for path in (ROOT / "automl").iterdir() if path.is_dir() and path.name[0] not in "_."}
     assert folders <= set(names)
 
 

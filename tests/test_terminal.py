@@ -48,9 +48,7 @@ def test_a_row_tells_what_did_not_complete() -> None:
 
 def test_a_failed_row_shows_its_reason_and_no_invented_number() -> None:
     nothing = dict.fromkeys(("test_mean", "test_low", "test_high", "latency_ms_p50", "parameters"))
-    failed = row(
-        status="failed", error="out of memory in every trial", contender="big/full", rank=2, **nothing
-    )
+    failed = row(status="failed", error="out of memory in every trial", contender="big/full", rank=2, **nothing)
     text = io.StringIO()
     print_board(board(row(), failed), text)
     assert "big/full failed: out of memory in every trial" in text.getvalue()

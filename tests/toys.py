@@ -102,9 +102,7 @@ def tiny_contender(directory: Path, adaptation: str = "full") -> Contender:
         model_type="bert",
         parameters=30_000,
     )
-    return Contender(
-        name=f"tiny/{adaptation}", checkpoint=checkpoint, family="text_encoder", adaptation=adaptation
-    )
+    return Contender(name=f"tiny/{adaptation}", checkpoint=checkpoint, family="text_encoder", adaptation=adaptation)
 
 
 def prepared_messages(directory: Path, rows: int = 90) -> PreparedData:

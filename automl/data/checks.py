@@ -176,8 +176,7 @@ def check_classes(
             for name, rows in list(rare.items())[:10]
         ) + (f" and {len(rare) - 10} more" if len(rare) > 10 else "")
         raise DataError(
-            f"{len(rare)} of {len(before)} classes of {target!r} have fewer than {FEWEST_CLASS_ROWS} rows: "
-            + listed,
+            f"{len(rare)} of {len(before)} classes of {target!r} have fewer than {FEWEST_CLASS_ROWS} rows: " + listed,
             f"at least {FEWEST_CLASS_ROWS} different rows in every class, better 20",
             "Add rows, merge the class with another, or remove it from the file",
         )
@@ -188,8 +187,7 @@ def check_classes(
             listed = ", ".join(map(repr, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
             problems.append(
                 DataError(
-                    f"{seen.parts[part].read_as.source} has {len(unseen)} classes "
-                    f"that training never saw: {listed}",
+                    f"{seen.parts[part].read_as.source} has {len(unseen)} classes that training never saw: {listed}",
                     f"the classes of the training rows: {', '.join(map(repr, sorted(after)[:20]))}",
                     f"Mend the labels of the {part} rows, or add training rows of these classes",
                 )

@@ -208,12 +208,7 @@ def _kind(
         return "date"
     single = words < 1.05
     # an id is one token, nearly always new, and holds digits; single words of a text corpus do not
-    if (
-        single
-        and rows >= 10
-        and distinct >= 0.95 * rows
-        and (_ID_NAME.search(name) or _mostly_digits(sample))
-    ):
+    if single and rows >= 10 and distinct >= 0.95 * rows and (_ID_NAME.search(name) or _mostly_digits(sample)):
         return "id"
     if distinct <= 2 or (distinct <= max(20, rows // 20) and words < 8):
         return "category"

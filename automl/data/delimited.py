@@ -218,9 +218,7 @@ def column_names(cells: list[str]) -> list[str]:
     return names
 
 
-def _read_blocks(
-    data: pa.Buffer, dialect: Dialect, names: list[str], path: Path
-) -> tuple[pa.Table, list[int]]:
+def _read_blocks(data: pa.Buffer, dialect: Dialect, names: list[str], path: Path) -> tuple[pa.Table, list[int]]:
     for attempt, block in enumerate(_BLOCK_BYTES):
         try:
             return _parse(data, dialect, names, block)

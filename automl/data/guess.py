@@ -60,9 +60,7 @@ def find_column(name: str, names: Sequence[str], option: str, source: str) -> st
     )
 
 
-def guess_roles(
-    columns: Sequence[Column], rows: int, target: str | None, text: Sequence[str] | None
-) -> Roles:
+def guess_roles(columns: Sequence[Column], rows: int, target: str | None, text: Sequence[str] | None) -> Roles:
     """Target, inputs and task; what the user named stands as it is."""
     by_name = {column.name: column for column in columns}
     target_reason = "named with --target"
@@ -100,9 +98,7 @@ def is_classes(column: Column, rows: int) -> bool:
 def _guess_target(columns: Sequence[Column], rows: int, taken: set[str]) -> tuple[str | None, str]:
     free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "date")]
     named = [c for name in _TARGETS for c in free if c.name.lower() == name]
-    named += [
-        c for c in free if re.match(r"(target|label|class)[_. ]|.*[_. ](label|target|class)$", c.name.lower())
-    ]
+    named += [c for c in free if re.match(r"(target|label|class)[_. ]|.*[_. ](label|target|class)$", c.name.lower())]
     for column in named:
         if column.kind != "id":
             return column.name, f"its name says so ({_shape(column)})"
@@ -132,9 +128,7 @@ def _guess_inputs(columns: Sequence[Column], target: Column | None) -> tuple[tup
     pair = _find_pair(texts)
     if pair:
         return pair, "a pair by their names"
-    by_name = sorted(
-        texts, key=lambda c: _TEXTS.index(c.name.lower()) if c.name.lower() in _TEXTS else len(_TEXTS)
-    )
+    by_name = sorted(texts, key=lambda c: _TEXTS.index(c.name.lower()) if c.name.lower() in _TEXTS else len(_TEXTS))
     others = ""
     if by_name[0].name.lower() in _TEXTS:
         chosen, reason = by_name[0], "its name says so"

@@ -60,11 +60,7 @@ class ReadAs:
 
     def sentence(self) -> str:
         """One line: 'train.csv read as UTF-8, comma-separated, 5,452 rows, 3 columns'."""
-        how = (
-            [encoding_name(self.encoding) + (" with BOM" if self.byte_order_mark else "")]
-            if self.encoding
-            else []
-        )
+        how = [encoding_name(self.encoding) + (" with BOM" if self.byte_order_mark else "")] if self.encoding else []
         how.append(f"{self.delimiter}-separated" if self.delimiter else self.format)
         if self.quoting == "none":
             how.append("quotation marks taken as plain characters")
@@ -175,9 +171,7 @@ def _not_found(source: str, path: Path) -> DataError:
         return DataError(f"no such file: {source}", f"a folder {folder} to look in", "Check the path")
     near = difflib.get_close_matches(path.name, sorted(os.listdir(folder))[:10_000], n=1)
     hint = f"Did you mean {folder / near[0]}?" if near else "Check the path"
-    return DataError(
-        f"no such file: {source}", "a file, a saved dataset, or a dataset's name on the hub", hint
-    )
+    return DataError(f"no such file: {source}", "a file, a saved dataset, or a dataset's name on the hub", hint)
 
 
 def _refuse_empty(rows: Rows, part: str) -> None:
@@ -268,9 +262,7 @@ def _read_folder(path: Path) -> dict[str, Rows]:
         return _named_splits(read_saved(path), str(path), "saved dataset")
     found: dict[str, Path] = {}
     for part, names in _SPLIT_NAMES.items():
-        files = [
-            p for p in sorted(path.iterdir()) if p.stem.lower() in names and p.suffix.lower() in READABLE
-        ]
+        files = [p for p in sorted(path.iterdir()) if p.stem.lower() in names and p.suffix.lower() in READABLE]
         if len(files) > 1:
             raise DataError(
                 f"{path} holds several {part} files: {', '.join(file.name for file in files)}",
@@ -295,9 +287,7 @@ def _named_splits(tables: dict[str, pa.Table], source: str, format: str) -> dict
     for part, names in _SPLIT_NAMES.items():
         name = next((name for name in names if name in tables), None)
         if name is not None:
-            found[part] = _rows(
-                tables[name], f"{source} [{name}]" if len(tables) > 1 else source, format=format
-            )
+            found[part] = _rows(tables[name], f"{source} [{name}]" if len(tables) > 1 else source, format=format)
     if not found and len(tables) == 1:
         return {"train": _rows(next(iter(tables.values())), source, format=format)}
     if "train" not in found:

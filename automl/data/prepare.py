@@ -141,9 +141,7 @@ def _describe(
 
 def _count(labels: pa.ChunkedArray) -> dict[str, int]:
     pairs = labels.value_counts().to_pylist()
-    return {
-        pair["values"]: pair["counts"] for pair in sorted(pairs, key=lambda p: (-p["counts"], p["values"]))
-    }
+    return {pair["values"]: pair["counts"] for pair in sorted(pairs, key=lambda p: (-p["counts"], p["values"]))}
 
 
 def _write(
@@ -218,9 +216,7 @@ def load_prepared(directory: Path) -> PreparedData:
     """What `prepare` returned, read back. Raises FileNotFoundError where it never finished."""
     values = json.loads((directory / "prepared.json").read_text(encoding="utf-8"))
     split = values["split"] | {part: tuple(values["split"][part]) for part in _PARTS}
-    findings = tuple(
-        Finding.from_json(value | {"rows": tuple(value["rows"])}) for value in values["findings"]
-    )
+    findings = tuple(Finding.from_json(value | {"rows": tuple(value["rows"])}) for value in values["findings"])
     return PreparedData(
         directory=directory,
         schema=Schema.from_json(values["schema"]),

@@ -22,8 +22,7 @@ def printable(value: object, longest: int = 200) -> str:
     cut = text if len(text) <= longest else text[: longest - 1] + "…"
     # Cc: controls, escapes; Cf: invisible marks, among them those that turn the writing direction
     return "".join(
-        char if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escaped(char)
-        for char in cut
+        char if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escaped(char) for char in cut
     )
 
 
@@ -58,9 +57,7 @@ def _columns(seen: Inspection) -> str:
     lines = [f"{'column':<{wide}}  {'kind':<9} {'distinct':>9} {'missing':>9}  example"]
     for name, column in zip(names, shown, strict=True):
         example = printable(column.examples[0], 40) if column.examples else ""
-        lines.append(
-            f"{name:<{wide}}  {column.kind:<9} {column.distinct:>9,} {column.missing:>9,}  {example}"
-        )
+        lines.append(f"{name:<{wide}}  {column.kind:<9} {column.distinct:>9,} {column.missing:>9,}  {example}")
     if len(seen.columns) > _MOST_COLUMNS:
         lines.append(f"... and {len(seen.columns) - _MOST_COLUMNS:,} more columns")
     return "\n".join(lines)

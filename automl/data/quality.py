@@ -46,16 +46,12 @@ def find_flaws(
     return findings
 
 
-def _finding(
-    kind: str, severity: Severity, what: str, suggestion: str, where: Mask, rows: Rows
-) -> list[Finding]:
+def _finding(kind: str, severity: Severity, what: str, suggestion: str, where: Mask, rows: Rows) -> list[Finding]:
     if not where.any():
         return []
     numbers = first_rows(rows.numbers, where)
     count = int(where.sum())
-    return [
-        Finding(kind=kind, severity=severity, count=count, what=what, suggestion=suggestion, rows=numbers)
-    ]
+    return [Finding(kind=kind, severity=severity, count=count, what=what, suggestion=suggestion, rows=numbers)]
 
 
 def _unreadable(rows: Rows) -> list[Finding]:
@@ -117,13 +113,9 @@ def _spoilt(part: str, rows: Rows, roles: Roles, columns: Sequence[Column]) -> l
     read_as = rows.read_as
     texts = [c.name for c in columns if c.kind in ("text", "category") and c.name in rows.table.column_names]
     texts = list(roles.inputs) or texts
-    matched = {
-        pattern: _anywhere(rows, texts, pattern) for pattern in (_GARBLED, _ENTITY, _CONTROL, r"[^\x00-\x7f]")
-    }
+    matched = {pattern: _anywhere(rows, texts, pattern) for pattern in (_GARBLED, _ENTITY, _CONTROL, r"[^\x00-\x7f]")}
     if read_as.encoding not in (None, "utf-8"):
-        what = (
-            f"{part}: read as {encoding_name(read_as.encoding or '')}; these rows hold letters beyond ASCII"
-        )
+        what = f"{part}: read as {encoding_name(read_as.encoding or '')}; these rows hold letters beyond ASCII"
         todo = "look at a few; if letters are wrong, save the file as UTF-8"
         findings += _finding("encoding", "warn", what, todo, matched[r"[^\x00-\x7f]"], rows)
     elif read_as.byte_order_mark:
@@ -164,9 +156,7 @@ def _columns(part: Keyed, columns: Sequence[Column], roles: Roles) -> list[Findi
         elif column.kind == "id" and column.name != roles.target:
             what = f"column {column.name!r} looks like an id: {column.distinct:,} distinct values"
             findings += _finding("id_like", "note", what, "not used", everywhere, part.rows)
-    return [
-        Finding.from_json(f.to_json() | {"rows": ()}) if f.count == len(everywhere) else f for f in findings
-    ]
+    return [Finding.from_json(f.to_json() | {"rows": ()}) if f.count == len(everywhere) else f for f in findings]
 
 
 def _imbalance(part: Keyed, target: str) -> list[Finding]:
@@ -191,11 +181,7 @@ def _imbalance(part: Keyed, target: str) -> list[Finding]:
 def _typos(part: Keyed, target: str) -> list[Finding]:
     """Labels that differ from a more frequent one by case, white space, or one slip of the pen."""
     spelled = as_text(part.rows.table[target])
-    counts = {
-        p["values"]: p["counts"]
-        for p in spelled.drop_null().value_counts().to_pylist()
-        if p["values"].strip()
-    }
+    counts = {p["values"]: p["counts"] for p in spelled.drop_null().value_counts().to_pylist() if p["values"].strip()}
     if len(counts) > 1000:
         return []
     by_fold: dict[str, str] = {}
@@ -212,11 +198,7 @@ def _typos(part: Keyed, target: str) -> list[Finding]:
     listed = ", ".join(f"{label!r} (for {near!r}?)" for label, near in list(meant.items())[:5])
     where = to_mask(pc.is_in(spelled, pa.array(list(meant), pa.string())))
     only_space = all(" ".join(label.split()) == near for label, near in meant.items())
-    todo = (
-        "read as the label they mean"
-        if only_space
-        else "mend them in the file; white space alone is mended here"
-    )
+    todo = "read as the label they mean" if only_space else "mend them in the file; white space alone is mended here"
     severity: Severity = "repair" if only_space else "warn"
     return _finding(
         "label_typos", severity, f"labels of {target!r} spelled in two ways: {listed}", todo, where, part.rows

@@ -34,11 +34,7 @@ def find_target_leaks(part: Keyed, columns: Sequence[Column], roles: Roles) -> l
     classes = codes_of(part.labels.take(chosen))
     findings = []
     for column in columns:
-        if (
-            column.name == roles.target
-            or column.name in roles.inputs
-            or column.kind in ("constant", "empty", "list")
-        ):
+        if column.name == roles.target or column.name in roles.inputs or column.kind in ("constant", "empty", "list"):
             continue
         area, name = _separation(part.rows.table[column.name].take(chosen), column, classes)
         if area < WARN_AT:

@@ -35,17 +35,15 @@ class ModelFamily(ABC):
         """What turns raw inputs into model inputs (a tokenizer, an image processor)."""
 
     @abstractmethod
-    def max_length(self, checkpoint: Checkpoint, processor: Any) -> int:
-        """The longest input in positions that the checkpoint takes."""
+    def limits(self, model_directory: str, processor: Any) -> dict[str, int]:
+        """What bounds the inputs of a model, such as {"max_length": positions}; goes to the task's encode."""
 
     @abstractmethod
     def padding(self, processor: Any) -> dict[str, int]:
         """The filling value of each input field."""
 
     @abstractmethod
-    def load(
-        self, checkpoint: Checkpoint, head: str, schema: Schema, recipe: Mapping[str, Any]
-    ) -> torch.nn.Module:
+    def load(self, checkpoint: Checkpoint, head: str, schema: Schema, recipe: Mapping[str, Any]) -> torch.nn.Module:
         """The model with a fresh head and the recipe's dropout; its forward(**batch) gives loss and logits."""
 
     @abstractmethod

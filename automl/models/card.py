@@ -33,9 +33,7 @@ def write_card(
     text = "\n".join(
         [
             "---",
-            yaml.safe_dump(
-                _front_matter(row, contest, checkpoint), sort_keys=False, allow_unicode=True
-            ).strip(),
+            yaml.safe_dump(_front_matter(row, contest, checkpoint), sort_keys=False, allow_unicode=True).strip(),
             "---",
             "",
             f"# {plain(row.contender)} on {plain(contest['name'])}",
@@ -60,9 +58,7 @@ def plain(value: object) -> str:
     return _MARKDOWN.sub(r"\\\1", html.escape(line, quote=False))
 
 
-def _front_matter(
-    row: LeaderboardRow, contest: Mapping[str, Any], checkpoint: Mapping[str, Any]
-) -> dict[str, Any]:
+def _front_matter(row: LeaderboardRow, contest: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     task = contest["task"]
     matter: dict[str, Any] = {"library_name": "transformers"}
     if task in _PIPELINES:
@@ -103,9 +99,7 @@ def _use(directory: Path, row: LeaderboardRow, contest: Mapping[str, Any]) -> li
     two = len(contest["schema"]["inputs"]) == 2
     example = '{"text": "the first text", "text_pair": "the second text"}' if two else '"a text"'
     lines = ["## Use", "", "```python", "from transformers import pipeline", ""]
-    lines += [
-        f"classify = pipeline({_PIPELINES[contest['task']]!r}, {str(row.model_dir or directory.name)!r})"
-    ]
+    lines += [f"classify = pipeline({_PIPELINES[contest['task']]!r}, {str(row.model_dir or directory.name)!r})"]
     lines += [f"classify({example})", "```", ""]
     if two:
         first, second = (plain(name) for name in contest["schema"]["inputs"])
@@ -122,9 +116,7 @@ def _scores(row: LeaderboardRow, contest: Mapping[str, Any]) -> list[str]:
             interval = f" (95% interval {row.test_low:.4f} to {row.test_high:.4f})"
         lines.append(f"| test {metric}, mean of {len(row.seeds)} seeds | **{row.test_mean:.4f}**{interval} |")
     if row.test_per_seed:
-        each = ", ".join(
-            f"{seed}: {score:.4f}" for seed, score in zip(row.seeds, row.test_per_seed, strict=False)
-        )
+        each = ", ".join(f"{seed}: {score:.4f}" for seed, score in zip(row.seeds, row.test_per_seed, strict=False))
         lines.append(f"| test {metric} by seed | {each} |")
     if row.validation_mean is not None:
         lines.append(f"| validation {metric}, mean of the same trainings | {row.validation_mean:.4f} |")

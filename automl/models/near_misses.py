@@ -45,8 +45,6 @@ def models_like(name: str, cache: Path, defaults: Collection[str]) -> list[str]:
     found = folders_like(Path(name))
     found += [by_last_part[key] for key in names_like(last, by_last_part, count=2)]
     found += [
-        shown
-        for package, shown in packages.items()
-        if fold(last) in package or names_like(fold(last), [package])
+        shown for package, shown in packages.items() if fold(last) in package or names_like(fold(last), [package])
     ]
     return [candidate for candidate in dict.fromkeys(found) if candidate != name][:3]

@@ -47,9 +47,7 @@ class TextEncoder(ModelFamily):
         from transformers import AutoTokenizer
 
         try:
-            return AutoTokenizer.from_pretrained(
-                checkpoint.path, local_files_only=True, trust_remote_code=False
-            )
+            return AutoTokenizer.from_pretrained(checkpoint.path, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, ImportError) as error:
             raise CheckpointError(
                 f"the tokenizer of {checkpoint.name} cannot be loaded: {' '.join(str(error).split())[:300]}",
@@ -57,14 +55,14 @@ class TextEncoder(ModelFamily):
                 "Copy tokenizer.json and tokenizer_config.json into the model's folder",
             ) from error
 
-    def max_length(self, checkpoint: Checkpoint, processor: Any) -> int:
+    def limits(self, model_directory: str, processor: Any) -> dict[str, int]:
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(checkpoint.path, local_files_only=True)
+        config = AutoConfig.from_pretrained(model_directory, local_files_only=True)
         positions = getattr(config, "max_position_embeddings", None) or LONGEST_INPUT
-        if "roberta" in checkpoint.model_type or checkpoint.model_type in ("camembert", "mpnet"):
+        if "roberta" in config.model_type or config.model_type in ("camembert", "mpnet"):
             positions -= 2  # these count positions from padding_idx + 1
-        return int(min(positions, processor.model_max_length, LONGEST_INPUT))
+        return {"max_length": int(min(positions, processor.model_max_length, LONGEST_INPUT))}
 
     def padding(self, processor: Any) -> dict[str, int]:
         return {"input_ids": processor.pad_token_id or 0, "token_type_ids": processor.pad_token_type_id}
@@ -105,13 +103,13 @@ class TextEncoder(ModelFamily):
         body: nn.Module = model.base_model  # type: ignore[assignment]
         stem = [module for name, module in body.named_children() if name in _STEM_NAMES]
         layers = longest_layer_list(body)
-        assert stem and len(layers) > 0, f"{type(model).__name__} has no embeddings and layers to speak of"
+        assert stem, f"{type(model).__name__} has no embeddings to speak of"
         return Blocks(
             model=model,
             stem=tuple(stem),
             layers=tuple(layers),
             layer_list=layers,
-            never_empty=model.config.model_type.startswith("deberta"),  # type: ignore[union-attr]
+            never_empty=str(getattr(model.config, "model_type", "")).startswith("deberta"),
         )
 
     def pooled(self, model: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -132,11 +132,7 @@ class Agenda:
     def _turn(self, entry: Entry) -> float:
         """Who has had least goes first, so that all meet the same load on the machine."""
         if self._budget.device_seconds is None:
-            return (
-                entry.started
-                + len(entry.finals_done)
-                + sum(s.kind != "trial" for s in entry.running.values())
-            )
+            return entry.started + len(entry.finals_done) + sum(s.kind != "trial" for s in entry.running.values())
         return self._ledger.spent(entry.contender.name)
 
     def _may_search(self, entry: Entry) -> bool:

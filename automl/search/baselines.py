@@ -24,8 +24,9 @@ from automl.training.evaluation import EVALUATION_ROWS, score_rows
 from automl.training.fit import save_predictions, seed_everything
 from automl.training.measure import percentiles_ms
 from automl.training.workers import describe_place, trial_device
-from automl.types import Contender, Cost, PreparedData, TrialResult, TrialSpec, slug
+from automl.types import Contender, Cost, Part, PreparedData, TrialResult, TrialSpec, slug
 
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
 MAX_ROWS = 20_000
 """Baselines learn from at most so many training rows: they are yardsticks, not contenders."""
 
@@ -71,9 +72,7 @@ class BaselineRunner:
 
     def _spec(self, name: str, contender: Contender) -> TrialSpec:
         contest, prepared = self._contest, self._prepared
-        row = Contender(
-            name=name, checkpoint=contender.checkpoint, family=contender.family, adaptation="baseline"
-        )
+        row = Contender(name=name, checkpoint=contender.checkpoint, family=contender.family, adaptation="baseline")
         return TrialSpec(
             id=f"baseline-{slug(name)}", kind="baseline", contender=row, recipe={}, seed=contest["trial_seed"],
             horizon_samples=contest["horizon_samples"], rungs=(), split_fingerprint=contest["split_fingerprint"],
@@ -115,24 +114,24 @@ class BaselineRunner:
             cost=Cost(device_seconds=clock.device_seconds, wall_seconds=clock.wall_seconds),
             error=error, predictions_file=predictions_file, split_fingerprint=spec.split_fingerprint,
             environment=describe_place(trial_device()), started_at=started_at, ended_at=now(), metrics=scores,
-            spent=dict(clock.spent), latency_ms_p50=latency.get("latency_ms_p50"), parameters=parameters,
+            spent={str(kind): seconds for kind, seconds in clock.spent.items()},
+            latency_ms_p50=latency.get("latency_ms_p50"), parameters=parameters,
         )  # fmt: skip
 
     def _labels(self, part: Any) -> NDArray[np.int64]:
         return self._task.labels(read_part(self._prepared.directory, part), self._prepared.schema)
 
-    def _inputs(self, baseline: Baseline, contender: Contender) -> tuple[dict[str, Any], int | None]:
+    def _inputs(self, baseline: Baseline, contender: Contender) -> tuple[dict[Part, Any], int | None]:
         """What the baseline learns from, by part, and the parameters of the checkpoint where it uses one."""
         if baseline.needs == "features":
             return self._features(contender)
         found = {}
-        for part in ("train", "validation", "test"):
-            table = read_part(self._prepared.directory, part)  # type: ignore[arg-type]
-            columns = [table.column(name).to_pylist() for name in self._prepared.schema.inputs]
-            found[part] = [" \n ".join(row) for row in zip(*columns, strict=True)]
+        for part in PARTS:
+            table = read_part(self._prepared.directory, part)
+            found[part] = self._task.baseline_inputs(table, self._prepared.schema)
         return found, None
 
-    def _features(self, contender: Contender) -> tuple[dict[str, Any], int]:
+    def _features(self, contender: Contender) -> tuple[dict[Part, Any], int]:
         family = get_part("automl.models", ModelFamily, contender.family)  # type: ignore[type-abstract]
         device = trial_device()
         recipe = {"dropout": 0.0, "head_dropout": 0.0}
@@ -141,9 +140,9 @@ class BaselineRunner:
         padding = family.padding(family.load_processor(contender.checkpoint))
         cache = self._folder.cache / slug(f"{contender.name.split('/')[0]} features")
         found = {}
-        for part in ("train", "validation", "test"):
+        for part in PARTS:
             encoded = encode_part(
-                cache, part, Path(self._prepared.directory), self._task, family, contender.checkpoint, schema  # type: ignore[arg-type]
+                cache, part, Path(self._prepared.directory), self._task, family, contender.checkpoint, schema
             )  # fmt: skip
             rows = _some_rows(len(encoded), self._contest["trial_seed"]) if part == "train" else None
             found[part] = self._pool(family, model, encoded, padding, device, rows)
@@ -164,9 +163,7 @@ class BaselineRunner:
         features: NDArray[np.float32] | None = None
         for places in sorted_batches(part.lengths[wanted], EVALUATION_ROWS):
             indices = wanted[places]
-            batch = {
-                k: v.to(device) for k, v in self._task.collate(part.rows(indices), None, padding).items()
-            }
+            batch = {k: v.to(device) for k, v in self._task.collate(part.rows(indices), None, padding).items()}
             with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
                 pooled = family.pooled(model, batch).cpu().numpy()
             if features is None:

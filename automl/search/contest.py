@@ -85,9 +85,7 @@ def find_spaces(request: RunRequest, contenders: Sequence[Contender]) -> dict[st
     """Every contender's search space, layered for the budget."""
     directory = Path(request.search_spaces) if request.search_spaces else None
     if directory is not None and not directory.is_dir():
-        raise RequestError(
-            f"--search-spaces {directory} is no folder", "a folder of YAML files", "Check the path"
-        )
+        raise RequestError(f"--search-spaces {directory} is no folder", "a folder of YAML files", "Check the path")
     spaces = {}
     for contender in contenders:
         family = get_part("automl.models", ModelFamily, contender.family)  # type: ignore[type-abstract]
@@ -138,6 +136,7 @@ def draw_up(
     return {
         "name": Path(request.out or request.run_name).name,
         "task": task.name,
+        "pipeline": task.pipeline,
         "metric": metric,
         "metrics": list(task.metrics),
         "higher_is_better": get_metric(metric).higher_is_better,

@@ -25,9 +25,7 @@ def milestones(horizon_samples: int, eta: int = ETA) -> tuple[int, ...]:
 class Rungs:
     """Values seen at each rung of one contender."""
 
-    def __init__(
-        self, rungs: tuple[int, ...], higher_is_better: bool, protected: int, eta: int = ETA
-    ) -> None:
+    def __init__(self, rungs: tuple[int, ...], higher_is_better: bool, protected: int, eta: int = ETA) -> None:
         """protected: trials numbered below it are never stopped."""
         self._eta, self._sign, self._protected = eta, 1.0 if higher_is_better else -1.0, protected
         self._horizon = rungs[-1]

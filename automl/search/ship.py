@@ -64,7 +64,6 @@ def measure_models(folder: RunFolder, prepared: PreparedData) -> None:
 def _measure(contender: Contender, directory: Any, prepared: PreparedData) -> dict[str, Any]:
     part: Part = "validation"
     table = read_part(prepared.directory, part).slice(0, 40)
-    rows = {name: table.column(name).to_pylist() for name in prepared.schema.inputs}
     family = get_part("automl.models", ModelFamily, contender.family)  # type: ignore[type-abstract]
     task = get_part("automl.tasks", Task, prepared.schema.task)  # type: ignore[type-abstract]
-    return measure_model(directory, family, task, rows, trial_device())
+    return measure_model(directory, family, task, prepared.schema, table, trial_device())

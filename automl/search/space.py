@@ -275,9 +275,7 @@ def _places(directory: Path | None) -> list[Path]:
     if directory is None:
         return [shipped_directory()]
     if not directory.is_dir():
-        raise SpaceError(
-            f"--search-spaces {directory} is no folder", "a folder with YAML files", "Check the path"
-        )
+        raise SpaceError(f"--search-spaces {directory} is no folder", "a folder with YAML files", "Check the path")
     return [directory, shipped_directory()]
 
 

@@ -51,9 +51,7 @@ def read_space_file(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reader.say(
-            mark.line + 1 if mark else 1, f"broken YAML ({error.problem or error.context})", "a YAML mapping"
-        )
+        reader.say(mark.line + 1 if mark else 1, f"broken YAML ({error.problem or error.context})", "a YAML mapping")
         root = None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text that YAML allows"
@@ -213,9 +211,7 @@ class _Reader:
             self.condition(name, options["when"][1], values["when"], above)
         return plain
 
-    def flags(
-        self, name: str, options: Mapping[str, tuple[yaml.Node, yaml.Node]], values: Mapping[str, Any]
-    ) -> None:
+    def flags(self, name: str, options: Mapping[str, tuple[yaml.Node, yaml.Node]], values: Mapping[str, Any]) -> None:
         for flag in ("log", "integer", "or_zero"):
             if not isinstance(values.get(flag, False), bool):
                 self.say(options[flag][1], f"{flag!r} of {name!r} is {values[flag]!r}", "true or false")
@@ -245,9 +241,7 @@ class _Reader:
         if low >= high:
             self.say(where, f"low {low} of {name!r} is not below high {high}", "low < high", "Change one")
         if values.get("log") is True and low <= 0:
-            self.say(
-                where, f"{name!r} is log with low {low}", "low above 0", "Raise it, or add 'or_zero: true'"
-            )
+            self.say(where, f"{name!r} is log with low {low}", "low above 0", "Raise it, or add 'or_zero: true'")
         if values.get("or_zero") is True and low <= 0:
             self.say(where, f"{name!r} has or_zero and low {low}", "low above 0", "Raise it")
         if values.get("integer") is True and not (isinstance(low, int) and isinstance(high, int)):
@@ -255,9 +249,7 @@ class _Reader:
         if name in WHOLE_NUMBERS and values.get("integer") is not True:
             self.say(where, f"{name!r} has no 'integer: true'", "whole numbers", "Add it")
 
-    def condition(
-        self, name: str, node: yaml.Node, when: Any, above: Mapping[str, Mapping[str, Any]]
-    ) -> None:
+    def condition(self, name: str, node: yaml.Node, when: Any, above: Mapping[str, Mapping[str, Any]]) -> None:
         if not isinstance(when, dict) or not all(isinstance(values, tuple) for values in when.values()):
             self.say(node, f"'when' of {name!r} is {when!r}", "a mapping such as {frozen_share: [0.5]}")
             return
@@ -273,9 +265,7 @@ class _Reader:
             elif choices is None:
                 self.say(node, f"'when' of {name!r} names {other!r}, which has no choices", "one that has")
 
-    def first_trials(
-        self, node: yaml.Node, parameters: Mapping[str, Mapping[str, Any]]
-    ) -> list[dict[str, Any]]:
+    def first_trials(self, node: yaml.Node, parameters: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         if not isinstance(node, yaml.SequenceNode) or not node.value:
             self.say(node, f"'first_trials' is {_kind(node)}", "a list with at least one trial")
             return []

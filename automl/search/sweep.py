@@ -19,13 +19,9 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # with verbose=0 the only pair that prints nothing
 os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")  # 2 s, the default, loses slots to slow endings
-os.environ.setdefault(
-    "RAY_memory_monitor_refresh_ms", "0"
-)  # one trial that Ray kills for memory would end all
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # one trial that Ray kills for memory would end all
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault(
-    "TUNE_GLOBAL_CHECKPOINT_S", "3600"
-)  # the truth is in the run folder, not in Tune's snapshots
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # the truth is in the run folder, not in Tune's snapshots
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # default 2: one report in 2 s at most
 os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
@@ -255,7 +251,7 @@ def _result(
     )
 
 
-class _Asks(Searcher):  # type: ignore[misc]
+class _Asks(Searcher):
     """Tune's searcher: asks the sweep for the next spec."""
 
     def __init__(self, sweep: Sweep | None) -> None:
@@ -275,9 +271,7 @@ class _Asks(Searcher):  # type: ignore[misc]
             return {"spec": spec.to_json()}
         return Searcher.FINISHED if self._sweep.finished else None
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         assert self._sweep is not None
         self._sweep.end(trial_id, died=error)
 
@@ -288,11 +282,11 @@ class _Asks(Searcher):  # type: ignore[misc]
         raise AssertionError("a run is resumed from its folder")
 
 
-class _Decides(FIFOScheduler):  # type: ignore[misc]
+class _Decides(FIFOScheduler):
     """Tune's scheduler: hands every report to the sweep and passes the decision on."""
 
     def __init__(self, sweep: Sweep | None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._sweep = sweep
 
     def __reduce__(self) -> Any:

@@ -48,8 +48,8 @@ class Task(ABC):
         """The metric that decides on this data, and the reason in one sentence."""
 
     @abstractmethod
-    def encode(self, table: pa.Table, schema: Schema, processor: Any, max_length: int) -> dict[str, Field]:
-        """Model inputs of every row, ragged, by the name of the model's argument."""
+    def encode(self, table: pa.Table, schema: Schema, processor: Any, limits: Mapping[str, int]) -> dict[str, Field]:
+        """Model inputs of every row, ragged, by the name of the model's argument. limits: the family's."""
 
     @abstractmethod
     def labels(self, table: pa.Table, schema: Schema) -> NDArray[np.int64]:
@@ -64,6 +64,16 @@ class Task(ABC):
     ) -> dict[str, torch.Tensor]:
         """A batch padded to its longest row. padding: the value that fills each field."""
 
+    def augment(
+        self, batch: dict[str, torch.Tensor], recipe: Mapping[str, Any], generator: torch.Generator
+    ) -> dict[str, torch.Tensor]:
+        """A training batch with its inputs varied at random; unchanged here. Never called for evaluation."""
+        return batch
+
+    def is_augmented(self, recipe: Mapping[str, Any]) -> bool:
+        """Whether `augment` changes anything under this recipe: then no activations can be stored."""
+        return False
+
     @abstractmethod
     def loss(self, outputs: Any, labels: torch.Tensor, recipe: Mapping[str, Any]) -> torch.Tensor:
         """The mean loss of a batch, from what the model's head put out."""
@@ -75,6 +85,10 @@ class Task(ABC):
     @abstractmethod
     def answers(self, predictions: NDArray[np.float32], schema: Schema) -> dict[str, list[Any]]:
         """What a user reads for each row: {"prediction": [...], "probability": [...]}."""
+
+    @abstractmethod
+    def baseline_inputs(self, table: pa.Table, schema: Schema) -> Sequence[Any]:
+        """What a baseline that needs the inputs learns from, one item a row."""
 
     @abstractmethod
     def baselines(self) -> tuple[Baseline, ...]:

@@ -47,12 +47,12 @@ class TextClassification(Task):
             )
         return "accuracy", f"the largest class, {name!r}, holds {share:.1%} of the rows"
 
-    def encode(self, table: pa.Table, schema: Schema, processor: Any, max_length: int) -> dict[str, Field]:
+    def encode(self, table: pa.Table, schema: Schema, processor: Any, limits: Mapping[str, int]) -> dict[str, Field]:
         chunks: dict[str, list[NDArray[np.int32]]] = {}
         lengths: dict[str, list[int]] = {}
         for batch in table.select(list(schema.inputs)).to_batches(max_chunksize=_BATCH_ROWS):
             texts = [column.to_pylist() for column in batch.columns]
-            encoded = processor(*texts, truncation=True, max_length=max_length, padding=False)
+            encoded = processor(*texts, truncation=True, padding=False, **limits)
             for name, rows in encoded.items():
                 flat = [token for row in rows for token in row]
                 chunks.setdefault(name, []).append(np.asarray(flat, dtype=np.int32))
@@ -101,6 +101,10 @@ class TextClassification(Task):
             "probability": [round(float(value), 6) for value in predictions.max(axis=1)],
         }
 
+    def baseline_inputs(self, table: pa.Table, schema: Schema) -> Sequence[Any]:
+        columns = [table.column(name).to_pylist() for name in schema.inputs]
+        return [" \n ".join(row) for row in zip(*columns, strict=True)]
+
     def baselines(self) -> tuple[Baseline, ...]:
         return CONSTANT, TFIDF, FEATURES
 
@@ -122,9 +126,7 @@ class TextClassification(Task):
             return DummyClassifier(strategy="prior").fit(train[0], train[1])
         if baseline == TFIDF:
             words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-            letters = TfidfVectorizer(
-                analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=50_000
-            )
+            letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=50_000)
             prepare: Any = FeatureUnion([("words", words), ("letters", letters)])
         else:
             prepare = StandardScaler()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import filelock
 import numpy as np
@@ -56,12 +56,20 @@ class EncodedPart:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @property
+    def ragged(self) -> bool:
+        """Whether rows have several positions each (text), not one item each (pictures)."""
+        return bool(self.offsets[-1] != len(self))
+
+    @classmethod
+    def of(cls, fields: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]) -> Self:
+        """Rows that are in memory, without labels."""
+        offsets = next(iter(fields.values()))[1]
+        return cls(values={name: values for name, (values, _) in fields.items()}, offsets=offsets, labels=None)
+
     def rows(self, indices: NDArray[np.int64]) -> list[dict[str, NDArray[Any]]]:
         offsets = self.offsets
-        return [
-            {name: values[offsets[i] : offsets[i + 1]] for name, values in self.values.items()}
-            for i in indices
-        ]
+        return [{name: values[offsets[i] : offsets[i + 1]] for name, values in self.values.items()} for i in indices]
 
 
 def encode_part(
@@ -78,7 +86,7 @@ def encode_part(
     def build(target: Path) -> None:
         table = read_part(data_directory, part)
         processor = family.load_processor(checkpoint)
-        fields = task.encode(table, schema, processor, family.max_length(checkpoint, processor))
+        fields = task.encode(table, schema, processor, family.limits(checkpoint.path, processor))
         offsets = next(iter(fields.values()))[1]
         for name, (values, own_offsets) in fields.items():
             assert np.array_equal(offsets, own_offsets), f"field {name} is ragged in its own way"

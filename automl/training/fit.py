@@ -26,7 +26,7 @@ from automl.training.checkpoint import load_checkpoint, save_checkpoint
 from automl.training.clock import SlotClock
 from automl.training.encoded import EncodedPart, encode_part, shuffled_batches
 from automl.training.evaluation import predict_rows, score_rows, standard_error
-from automl.training.frozen_prefix import StoredActivations, store_activations, why_not_stored
+from automl.training.frozen_prefix import StoredActivations, TooLarge, store_activations
 from automl.training.optimizer import BlockwiseAdamW
 from automl.training.recipe import Recipe
 from automl.training.unfreezing import Unfreezing
@@ -107,9 +107,7 @@ class Training:
         spec = self.spec
         data = Path(spec.data_directory)
         with self.clock.charging("cache"):
-            return encode_part(
-                self.cache, name, data, self.task, self.family, spec.contender.checkpoint, spec.schema
-            )
+            return encode_part(self.cache, name, data, self.task, self.family, spec.contender.checkpoint, spec.schema)
 
     def _set_up(self) -> None:
         spec = self.spec
@@ -124,31 +122,24 @@ class Training:
         self.unfreezing = Unfreezing(self.recipe, self.blocks.depth)
         self.optimizer = BlockwiseAdamW(self.blocks, self.recipe, self.unfreezing)
         self._store_prefix()
+        self._augmenting = torch.Generator().manual_seed(spec.seed)
         seed_everything(spec.seed + 1)  # the same stream of dropout whether or not the store had to be built
 
     def _store_prefix(self) -> None:
         depth = self.unfreezing.frozen_depth
         if depth is None:
             return
-        self.cache.mkdir(parents=True, exist_ok=True)
-        width = self.model.config.hidden_size  # type: ignore[union-attr]
-        reason = why_not_stored(self.train, width, self.cache)  # type: ignore[arg-type]
-        if reason is not None:
+        parts = {"train": self.train, "validation": self.validation}
+        place = (self.blocks, depth, self.task, self.padding, self.device, self.autocast)
+        try:
+            if self.task.is_augmented(self.spec.recipe):
+                raise TooLarge("inputs are augmented at random")
+            with self.clock.charging("cache"):
+                stored = {p: store_activations(self.cache, p, part, *place) for p, part in parts.items()}
+        except TooLarge as reason:
             self.outcome.notes.append(f"frozen activations are computed anew each time: {reason}")
             return
-        with self.clock.charging("cache"):
-            for name, part in (("train", self.train), ("validation", self.validation)):
-                self._activations[id(part)] = store_activations(
-                    self.cache,
-                    name,
-                    part,
-                    self.blocks,
-                    depth,
-                    self.task,
-                    self.padding,
-                    self.device,
-                    self.autocast,
-                )
+        self._activations = {id(parts[name]): activations for name, activations in stored.items()}
         self._cut = CutModel(self.blocks, depth)
 
     def _make_batch(self, part: EncodedPart, indices: NDArray[np.int64]) -> dict[str, Tensor]:
@@ -226,11 +217,7 @@ class Training:
                 while points and seen >= points[0][0]:
                     rung = points.pop(0)[1] or rung
                 self._evaluate(seen, rung, losses.take())
-                if (
-                    points
-                    and self.clock.device_seconds - saved_at >= CHECKPOINT_SECONDS
-                    and self.context.rank == 0
-                ):
+                if points and self.clock.device_seconds - saved_at >= CHECKPOINT_SECONDS and self.context.rank == 0:
                     state = {
                         "samples_seen": seen,
                         "curve": self.curve,
@@ -248,7 +235,7 @@ class Training:
             own, weight = indices[:1], 0.0
         else:
             weight = len(own) * world / len(indices)
-        batch = self._make_batch(self.train, own)
+        batch = self.task.augment(self._make_batch(self.train, own), self.spec.recipe, self._augmenting)
         labels = batch.pop("labels")
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             loss = self.task.loss(wrapped(**batch), labels, self.spec.recipe)

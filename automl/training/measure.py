@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,29 +12,33 @@ import torch
 from automl.models.base import ModelFamily
 from automl.models.blocks import count_parameters
 from automl.tasks.base import Task
+from automl.training.encoded import EncodedPart
+from automl.types import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 REPEATS = 30
 WARM_UP = 5
 
 
 def measure_model(
-    directory: Path, family: ModelFamily, task: Task, rows: dict[str, list[str]], device: torch.device
+    directory: Path, family: ModelFamily, task: Task, schema: Schema, table: pa.Table, device: torch.device
 ) -> dict[str, Any]:
     """Latency in ms of one row at a time, raw input to prediction, in float32.
 
-    rows: input columns; one row is measured after another, REPEATS in all.
+    table: the input columns; one row is measured after another, REPEATS in all.
     """
     model, processor = family.open(directory)
     model.to(device).eval()
-    padding = family.padding(processor)
-    columns = list(rows.values())
+    padding, limits = family.padding(processor), family.limits(str(directory), processor)
     seconds = []
     for index in range(WARM_UP + REPEATS):
-        texts = [column[index % len(column)] for column in columns]
+        row = table.slice(index % table.num_rows, 1)
         started = perf_counter()
-        encoded = processor(*texts, truncation=True)
-        row = {name: np.asarray(values) for name, values in encoded.items()}
-        batch = {name: value.to(device) for name, value in task.collate([row], None, padding).items()}
+        part = EncodedPart.of(task.encode(row, schema, processor, limits))
+        collated = task.collate(part.rows(np.zeros(1, dtype=np.int64)), None, padding)
+        batch = {name: value.to(device) for name, value in collated.items()}
         with torch.inference_mode():
             task.predict(model(**batch))  # brings the result to the CPU, so the device has finished
         seconds.append(perf_counter() - started)

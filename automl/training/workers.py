@@ -43,9 +43,6 @@ def warm_process() -> None:
 
     Seconds of importing would be charged to whichever contender happens to be the first in a new process.
     """
-    import transformers.modeling_utils
-    import transformers.models.auto.modeling_auto
-    import transformers.tokenization_utils_base
 
     from automl.models.base import ModelFamily
 
@@ -225,6 +222,7 @@ def run_group(spec: TrialSpec, workers: int, worker_resources: Mapping[str, floa
         with own_log(spec):
             train_spec(spec, workers, told_as_json(train.report), WorkerContext)
 
+    callbacks: list[Any] = [TuneReportCallback(), PublishGroup(tune.get_context().get_trial_id())]
     trainer = TorchTrainer(
         worker,
         train_loop_config={"spec": spec.to_json()},
@@ -236,7 +234,7 @@ def run_group(spec: TrialSpec, workers: int, worker_resources: Mapping[str, floa
         run_config=RunConfig(
             name=f"{spec.id}-{time.time_ns()}",
             storage_path=str(Path(spec.run_directory) / "logs" / "train"),
-            callbacks=[TuneReportCallback(), PublishGroup(tune.get_context().get_trial_id())],
+            callbacks=callbacks,
             failure_config=FailureConfig(max_failures=0),
         ),
     )
@@ -259,7 +257,7 @@ def run_group(spec: TrialSpec, workers: int, worker_resources: Mapping[str, floa
         })  # fmt: skip
 
 
-class PublishGroup(WorkerGroupCallback):  # type: ignore[misc]
+class PublishGroup(WorkerGroupCallback):
     """Tells the driver which controller and which placement group a trial's workers have.
 
     Ray frees them only with its dashboard on and one cluster on the host; else every stopped trial keeps its

@@ -49,9 +49,7 @@ def test_one_mark_inside_a_quoted_file_costs_no_row(tmp_path):
     assert table["text"][7].as_py() == "two\nlines, here"
 
 
-@pytest.mark.parametrize(
-    ("separator", "name"), [(",", "comma"), ("\t", "tab"), (";", "semicolon"), ("|", "pipe")]
-)
+@pytest.mark.parametrize(("separator", "name"), [(",", "comma"), ("\t", "tab"), (";", "semicolon"), ("|", "pipe")])
 def test_the_separator_is_found_whatever_the_ending_says(tmp_path, separator, name):
     rows = [f"text{separator}label"] + [f"words here {n}{separator}x" for n in range(5)]
     table, read_as = read(tmp_path, "\n".join(rows), "rows.csv")

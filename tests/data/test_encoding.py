@@ -5,9 +5,7 @@ import pytest
 from automl.data.load import read_rows
 from automl.errors import DataError
 
-TEXT = (
-    "text,label\nEl niño comió piña en la mañana,es\nDon’t worry: “fine” — she said,en\nÉlève à l’école,fr\n"
-)
+TEXT = "text,label\nEl niño comió piña en la mañana,es\nDon’t worry: “fine” — she said,en\nÉlève à l’école,fr\n"
 
 
 @pytest.mark.parametrize(

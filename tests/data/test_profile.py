@@ -90,9 +90,7 @@ def test_a_test_file_without_labels_can_be_inspected(tmp_path):
 def test_empty_and_blank_values_are_told_apart(tmp_path):
     columns = rows_of(40)
     columns["text"][3], columns["text"][7], columns["text"][8] = "", "  ", "\t"
-    counts = [
-        finding.count for finding in found(inspect(write(tmp_path / "a.csv", columns)), "missing_values")
-    ]
+    counts = [finding.count for finding in found(inspect(write(tmp_path / "a.csv", columns)), "missing_values")]
     assert sorted(counts) == [1, 2]
 
 

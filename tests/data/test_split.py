@@ -14,9 +14,7 @@ def digests_of(count):
     return row_digests(table, ("text",), pa.chunked_array([["x"] * count]))
 
 
-@pytest.mark.parametrize(
-    ("rows", "test", "validation"), [(100, 20, 15), (4000, 800, 600), (10**6, 20_000, 5000)]
-)
+@pytest.mark.parametrize(("rows", "test", "validation"), [(100, 20, 15), (4000, 800, 600), (10**6, 20_000, 5000)])
 def test_parts_are_a_share_with_a_cap(rows, test, validation):
     assert test_rows(rows) == test
     assert validation_rows(rows) == validation

@@ -35,9 +35,7 @@ def test_every_parameter_is_in_exactly_one_block(blocks: Blocks) -> None:
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
-def test_a_model_cut_at_a_block_gives_the_same_answer_from_stored_activations(
-    blocks: Blocks, depth: int
-) -> None:
+def test_a_model_cut_at_a_block_gives_the_same_answer_from_stored_activations(blocks: Blocks, depth: int) -> None:
     with torch.no_grad():
         whole = blocks.model(**batch()).logits
         activations = blocks.run_until(depth, batch())

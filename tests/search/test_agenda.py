@@ -58,9 +58,7 @@ def test_of_equal_trials_the_untuned_default_wins(tmp_path: Path) -> None:
 def test_finals_run_on_fresh_seeds_shared_by_winner_default_and_all_contenders(tmp_path: Path) -> None:
     contest = Contest(tmp_path)
     contest.run()
-    seeds = {
-        (t.contender, t.kind, t.seed) for t in contest.folder.trials() if t.kind in ("final", "default")
-    }
+    seeds = {(t.contender, t.kind, t.seed) for t in contest.folder.trials() if t.kind in ("final", "default")}
     search_seeds = {t.seed for t in contest.folder.trials() if t.kind == "trial"}
     for name in ("one/full", "two/full"):
         assert {s for c, k, s in seeds if c == name and k == "final"} == {101, 102}
@@ -82,7 +80,9 @@ def test_no_contender_starts_a_trial_when_its_search_share_is_spent(tmp_path: Pa
     contest = Contest(tmp_path, budget=budget, seconds=lambda s: 30.0 if "one" in s.id else 5.0)
     contest.run(slots=2)
     for name, slow in (("one/full", 30.0), ("two/full", 5.0)):
-        search = sum(t.cost.device_seconds for t in contest.folder.trials() if t.contender == name and t.kind == "trial")
+        search = sum(
+            t.cost.device_seconds for t in contest.folder.trials() if t.contender == name and t.kind == "trial"
+        )
         assert search <= 120 + slow
         assert contest.ledger.spent(name) <= 200 + slow
         assert statuses(contest, name)[("final", "completed")] >= 1

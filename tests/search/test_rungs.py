@@ -10,9 +10,7 @@ def test_the_grace_period_is_a_third_of_the_horizon() -> None:
 
 def test_the_worst_of_many_is_stopped_and_the_best_goes_on() -> None:
     rungs = Rungs((100, 300), higher_is_better=True, protected=0)
-    decisions = [
-        rungs.goes_on(number, 100, value, 0.0) for number, value in enumerate([0.8, 0.7, 0.9, 0.2, 0.95])
-    ]
+    decisions = [rungs.goes_on(number, 100, value, 0.0) for number, value in enumerate([0.8, 0.7, 0.9, 0.2, 0.95])]
     assert decisions == [True, True, True, False, True]
 
 

@@ -296,11 +296,7 @@ def test_a_section_that_lacks_its_parts_names_them(tmp_path: Path) -> None:
 
 
 def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
-    text = (
-        GOOD.replace("log: true", "logg: true")
-        .replace("high: 0.2", "high: 2")
-        .replace("{dropout: 0}", "{x: 0}")
-    )
+    text = GOOD.replace("log: true", "logg: true").replace("high: 0.2", "high: 2").replace("{dropout: 0}", "{x: 0}")
     with pytest.raises(SpaceError) as caught:
         check_file(write(tmp_path, text))
     message = str(caught.value)

@@ -16,7 +16,9 @@ SPACE = load_space("text_encoder_small", "full").for_trials(24)
 RUNGS = (300, 900)
 
 
-def result(number: int, recipe: dict[str, object], status: str = "completed", value: float | None = 0.5) -> TrialResult:
+def result(
+    number: int, recipe: dict[str, object], status: str = "completed", value: float | None = 0.5
+) -> TrialResult:
     return TrialResult(
         id=f"x-{number:03d}", kind="trial", contender="x", status=status, recipe=recipe, seed=1,  # type: ignore[arg-type]
         horizon_samples=900, curve=(), validation=value, cost=Cost(), error=None, predictions_file=None,

@@ -29,9 +29,7 @@ CHECKPOINT = Checkpoint(
     model_type="bert",
     parameters=22_713_216,
 )
-CONTENDER = Contender(
-    name="all-minilm-l6-v2/full", checkpoint=CHECKPOINT, family="text_encoder", adaptation="full"
-)
+CONTENDER = Contender(name="all-minilm-l6-v2/full", checkpoint=CHECKPOINT, family="text_encoder", adaptation="full")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,9 +135,7 @@ def follow_a_run(directory: Path, tracker: WandbTracker) -> None:
         tracker.trial_started(trial)
         tracker.trial_reported(trial, row(80, 0.6))
     tracker.trial_ended(trials[1], result(trials[1], "pruned", row(80, 0.6)))
-    tracker.trial_ended(
-        trials[2], result(trials[2], "failed", row(80, 0.6), error="Traceback\nValueError: bang")
-    )
+    tracker.trial_ended(trials[2], result(trials[2], "failed", row(80, 0.6), error="Traceback\nValueError: bang"))
     tracker.trial_reported(trials[0], row(160, 0.8))
     tracker.trial_ended(trials[0], result(trials[0], "completed", row(80, 0.6), row(160, 0.8)))
     final = spec("all-minilm-l6-v2-full-final-11", kind="final", seed=11)
@@ -258,9 +254,7 @@ def test_a_resumed_benchmark_goes_on_with_its_ids(tmp_path: Path) -> None:
     runs = read_runs(tmp_path / "wandb")
     assert len(runs) == 4
     assert len({run.id for run in runs}) == 2, "each half wrote the benchmark and the same trial"
-    cut_off = next(
-        run for run in runs if run.summary.get("status") == "interrupted" and run.job_type == "trial"
-    )
+    cut_off = next(run for run in runs if run.summary.get("status") == "interrupted" and run.job_type == "trial")
     assert cut_off.exit_code == 1
 
 

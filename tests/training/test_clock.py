@@ -68,9 +68,14 @@ def test_a_heartbeat_cut_off_counts_as_none(tmp_path: Path) -> None:
 def test_time_is_charged_when_the_block_raises() -> None:
     time = FakeTime()
     clock = SlotClock(None, now=time)
-    with pytest.raises(ValueError, match="broken"), clock.charging("cache"):
-        time.now += 4
-        raise ValueError("broken")
+
+    def break_while_caching() -> None:
+        with clock.charging("cache"):
+            time.now += 4
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        break_while_caching()
     time.now += 1
     assert clock.device_seconds == 5
     assert clock.spent == {"train": 1.0, "cache": 4.0}

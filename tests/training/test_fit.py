@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from automl.training import fit
+from automl.training import fit, frozen_prefix
 from automl.training.clock import SlotClock
 from automl.training.fit import Diverged, Report, Training
 from automl.types import Contender, PreparedData, TrialSpec
@@ -86,9 +87,7 @@ def test_reports_come_exactly_at_the_rungs_and_the_horizon_ends_the_curve(world:
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
-def test_frozen_blocks_do_not_change_by_a_bit_and_the_others_do(
-    world: Any, tmp_path: Path, share: float
-) -> None:
+def test_frozen_blocks_do_not_change_by_a_bit_and_the_others_do(world: Any, tmp_path: Path, share: float) -> None:
     spec = spec_of(world, tmp_path, recipe={"frozen_share": share})
     untouched = Training(spec, Alone(), SlotClock(None))
     untouched._set_up()
@@ -120,9 +119,10 @@ def test_stored_activations_give_the_same_training_as_computing_them_anew(
     """Not bit for bit: rows are padded with other rows when they are stored. 1e-4 is far below any decision."""
     spec = spec_of(world, tmp_path, recipe={"frozen_share": share, "dropout": 0.0})
     _, stored = run(spec)
-    monkeypatch.setattr(fit, "why_not_stored", lambda *_: "switched off")
+    shutil.rmtree(tmp_path / "cache")
+    monkeypatch.setattr(frozen_prefix, "QUOTA_BYTES", 10)
     training, anew = run(spec)
-    assert training.outcome.notes == ["frozen activations are computed anew each time: switched off"]
+    assert ["exceed the quota" in note for note in training.outcome.notes] == [True]
     for one, other in zip(stored.reports, anew.reports, strict=True):
         assert one.row["train_loss"] == pytest.approx(other.row["train_loss"], abs=1e-2)
         assert one.value == other.value
