@@ -133,7 +133,7 @@ def _protocol(
             "level": LEVEL,
             "alpha": ALPHA,
             "interval": "seeds and test rows as crossed random effects, t quantiles",
-            "pairs": "shared seeds and test rows, Holm correction within each tie group's family",
+            "pairs": "shared seeds and test rows, Holm correction over all pairs of rows",
             "assumed_seed_sd": ASSUMED_SEED_SD if len(contest["seeds"]) == 1 else None,
             "detectable_difference": _detectable(rows, comparisons),
             "comparisons": [asdict(one) for one in comparisons],

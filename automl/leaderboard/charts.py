@@ -69,12 +69,10 @@ def scores_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None
     layout["margin"] |= {"l": 8, "t": 10}
     view = _view(shown, factor)
     layout["xaxis"]["range"] = list(view)
-    layout["annotations"] += [
-        _outside(place, row, metric, view) for place, row in zip(places, shown, strict=True) if _off(row, factor, view)
-    ]
+    outside = [pair for pair in zip(places, shown, strict=True) if _off(pair[1], factor, view)]
+    layout["annotations"] += [_outside(place, row, metric, view) for place, row in outside]
     table = [
-        (row.contender, str(row.tie_group), score(row.test_mean or 0.0, metric), _range(row, metric))
-        for row in shown
+        (row.contender, str(row.tie_group), score(row.test_mean or 0.0, metric), _range(row, metric)) for row in shown
     ]
     return Chart(
         id="scores",
@@ -277,8 +275,7 @@ def curves_chart(trials: Sequence[TrialResult], name: str, index: int, metric: M
     return Chart(
         id=f"curves-{index}",
         title=f"Learning curves of {name}",
-        note=f"Each line is a trial; {stopped_count} of {len(own)} were stopped early "
-        "(grey, ending in a cross).",
+        note=f"Each line is a trial; {stopped_count} of {len(own)} were stopped early (grey, ending in a cross).",
         figure={"data": traces, "layout": layout},
         head=("trial", "ended", f"validation {metric_name} after samples seen"),
         rows=table,

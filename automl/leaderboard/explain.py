@@ -200,9 +200,7 @@ def recipes(board: Leaderboard) -> tuple[list[str], list[tuple[str, list[str]]]]
     """The winning recipes side by side: contenders, then a line a hyperparameter."""
     rows = [row for row in board.rows if row.recipe]
     names = list(dict.fromkeys(name for row in rows for name in row.recipe))
-    return [row.contender for row in rows], [
-        (name, [_value(row.recipe.get(name)) for row in rows]) for name in names
-    ]
+    return [row.contender for row in rows], [(name, [_value(row.recipe.get(name)) for row in rows]) for name in names]
 
 
 def _value(value: Any) -> str:

@@ -126,7 +126,8 @@ def _mistakes(folder: RunFolder, board: Leaderboard) -> list[dict[str, Any]]:
     for number, row in enumerate(row for row in board.rows if row.contender in found):
         confusion = np.array(found[row.contender]["confusion"], dtype=np.float64)
         chart = charts.confusion_chart(row.contender, number, confusion, classes, len(row.seeds))
-        mistakes.append({"name": row.contender, "chart": chart, "classes": explain.class_table(confusion, classes)})
+        by_class = explain.class_table(confusion, classes)
+        mistakes.append({"name": row.contender, "chart": chart, "classes": by_class})
     return mistakes
 
 

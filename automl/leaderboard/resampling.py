@@ -29,28 +29,44 @@ _FEW_CLASSES = 40
 
 
 class TestDraws:
-    """Bootstrap draws of the test rows, made once a board and shared by all of its rows.
-
-    counts: shape (draws, rows), how often each test row stands in each draw.
-    """
+    """Bootstrap draws of the test rows, made once a board and shared by all of its rows."""
 
     __test__ = False  # a word of statistics here, not of pytest
 
     def __init__(self, rows: int, draws: int = DRAWS, seed: int = 0) -> None:
-        self.rows = rows
-        self._draws = draws
-        self._seed = seed
+        self._rows, self._draws, self._seed = rows, draws, seed
         self._counts: NDArray[np.float32] | None = None
+        self._drawn: tuple[Labels, Floats] | None = None
 
     @property
     def counts(self) -> NDArray[np.float32]:
+        """How often each test row stands in each draw, shape (rows, draws)."""
         if self._counts is None:
             generator = np.random.default_rng(self._seed)
-            chosen = generator.integers(0, self.rows, (self._draws, self.rows))
-            chosen += np.arange(self._draws)[:, None] * self.rows
-            flat = np.bincount(chosen.ravel(), minlength=self._draws * self.rows)
-            self._counts = flat.reshape(self._draws, self.rows).astype(np.float32)
+            chosen = generator.integers(0, self._rows, (self._draws, self._rows))
+            chosen += np.arange(self._draws)[:, None] * self._rows
+            flat = np.bincount(chosen.ravel(), minlength=self._draws * self._rows)
+            by_draw = flat.reshape(self._draws, self._rows).astype(np.float32)
+            self._counts = np.ascontiguousarray(by_draw.T)
         return self._counts
+
+    def tally(self, kinds: NDArray[np.int64], classes: int) -> Floats:
+        """Rows of each class in every draw, shape (lines, draws, classes); -1 counts nowhere.
+
+        kinds: shape (lines, rows), a class number for each test row.
+        """
+        lines, rows = np.nonzero(kinds >= 0)
+        places = lines * classes + kinds[lines, rows]
+        shape = (len(kinds) * classes, self._rows)
+        marks = sparse.csr_matrix((np.ones(len(rows), np.float32), (places, rows)), shape=shape)
+        found = (marks.toarray() if classes <= _FEW_CLASSES else marks) @ self.counts
+        return np.asarray(found, dtype=np.float64).reshape(len(kinds), classes, -1).transpose(0, 2, 1)
+
+    def classes_drawn(self, labels: Labels, classes: int) -> Floats:
+        """True rows of each class in every draw, shape (draws, classes); the same for the whole board."""
+        if self._drawn is None or self._drawn[0] is not labels:
+            self._drawn = labels, self.tally(labels[None], classes)[0]
+        return self._drawn[1]
 
 
 def deviations(metric: Metric, labels: Labels, predictions: Sequence[Scores], draws: TestDraws) -> Floats:
@@ -123,24 +139,14 @@ def _replicates(metric: Metric, labels: Labels, one: Scores, draws: TestDraws) -
     """The score in every bootstrap draw, shape (draws,)."""
     from_counts = _FROM_COUNTS.get(metric.name)
     if from_counts is None:
-        few = draws.counts[:SLOW_DRAWS].astype(np.int64)
+        few = draws.counts[:, :SLOW_DRAWS].T.astype(np.int64)
         chosen = (np.repeat(np.arange(len(labels)), count) for count in few)
         found = np.array([metric.score(labels[rows], one[rows]) for rows in chosen], dtype=np.float64)
         return np.where(np.isfinite(found), found, np.nanmean(found) if np.isfinite(found).any() else 0.0)
     classes, predicted = one.shape[1], one.argmax(axis=1)
-    hit = predicted == labels
-    hits = _weighted(labels[hit], classes, draws.counts[:, hit])
-    real = _weighted(labels, classes, draws.counts)
-    said = _weighted(predicted, classes, draws.counts)
-    return from_counts(hits, real, said)
-
-
-def _weighted(kinds: NDArray[np.int64], classes: int, counts: NDArray[np.float32]) -> Floats:
-    """Rows of each class in every draw, shape (draws, classes)."""
-    rows = len(kinds)
-    marks = sparse.csr_matrix((np.ones(rows, np.float32), (kinds, np.arange(rows))), shape=(classes, rows))
-    chosen = marks.toarray() if classes <= _FEW_CLASSES else marks
-    return np.asarray((chosen @ counts.T).T, dtype=np.float64)
+    kinds = np.concatenate([np.where(predicted == labels, labels, -1), predicted])
+    found = draws.tally(kinds.reshape(2, -1), classes)
+    return from_counts(found[0], draws.classes_drawn(labels, classes), found[1])
 
 
 def _macro_f1(hits: Floats, real: Floats, said: Floats) -> Floats:

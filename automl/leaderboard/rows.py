@@ -22,9 +22,7 @@ def margin_of(contest: Mapping[str, Any]) -> float:
     return float(contest.get("margin", 0.5)) / 100
 
 
-def make_rows(
-    folder: RunFolder, scored: ScoredRun
-) -> tuple[tuple[LeaderboardRow, ...], tuple[Comparison, ...]]:
+def make_rows(folder: RunFolder, scored: ScoredRun) -> tuple[tuple[LeaderboardRow, ...], tuple[Comparison, ...]]:
     """The rows in the order of the board, and the comparisons that made the tie groups.
 
     Failed rows stand last with their reason; none is dropped.
@@ -149,9 +147,7 @@ class _Records:
         found = compare(finals.sample, defaults.sample)
         return {"mean": found.difference, "low": found.low, "high": found.high}, _mean(defaults.per_seed)
 
-    def _error(
-        self, finals: ScoredTrainings, winner: Mapping[str, Any], own: Sequence[TrialResult]
-    ) -> str | None:
+    def _error(self, finals: ScoredTrainings, winner: Mapping[str, Any], own: Sequence[TrialResult]) -> str | None:
         planned = len(self.contest["seeds"])
         if len(finals.trainings) >= planned:
             return None

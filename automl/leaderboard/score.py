@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -197,9 +198,7 @@ def _mean(metric: Metric, labels: Labels, predictions: Sequence[Scores]) -> floa
     return value if math.isfinite(value) else None
 
 
-def _predictions(
-    folder: RunFolder, result: TrialResult, shape: tuple[int, int]
-) -> tuple[Scores | None, str | None]:
+def _predictions(folder: RunFolder, result: TrialResult, shape: tuple[int, int]) -> tuple[Scores | None, str | None]:
     """Probabilities on the test rows; or None and why there are none."""
     if result.status != "completed":
         return None, result.error or result.status.replace("_", " ")
@@ -207,9 +206,9 @@ def _predictions(
     if not path.exists():
         return None, f"{path.name} is missing from predictions/"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = np.asarray(arrays["test"], dtype=np.float32)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         return None, f"{path.name} could not be read: {type(error).__name__}"
     if found.shape != shape:
         return None, f"{path.name} holds predictions of shape {found.shape}; the test needs {shape}"

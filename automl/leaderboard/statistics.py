@@ -9,7 +9,7 @@ truth in about 75% of cases instead of 95%.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -158,7 +158,7 @@ def compare(better: Sample, worse: Sample, margin: float = 0.0) -> Comparison:
         p_value = float(2 * stats.t.sf(abs(difference) / error, spread.freedom))
     else:
         p_value = 1.0 if difference == 0 else 0.0
-    if better.per_row and worse.per_row:
+    if p_value < ALPHA and better.per_row and worse.per_row:  # a tie needs no second opinion
         p_value = max(p_value, _exact(difference, deviations, better.rows))
     half = spread.quantile * error
     return Comparison(
@@ -211,9 +211,8 @@ def _exact(difference: float, deviations: Floats, rows: int) -> float:
 
 def holm(comparisons: Sequence[Comparison], margin: float) -> list[Comparison]:
     """The comparisons of one family, corrected for being many (Holm 1979)."""
-    if not comparisons:
-        return []
-    adjusted = multipletests([one.p_value for one in comparisons], alpha=ALPHA, method="holm")[1]
+    raw = [one.p_value for one in comparisons]
+    adjusted = multipletests(raw, alpha=ALPHA, method="holm")[1] if len(raw) > 1 else raw
     return [
         replace(one, adjusted=float(p), separable=bool(p < ALPHA and one.difference > margin))
         for one, p in zip(comparisons, adjusted, strict=True)
@@ -221,21 +220,23 @@ def holm(comparisons: Sequence[Comparison], margin: float) -> list[Comparison]:
 
 
 def tie_groups(
-    samples: Sequence[Sample],
-    margin: float,
-    compared: Callable[[Sample, Sample, float], Comparison] = compare,
+    samples: Sequence[Sample], margin: float
 ) -> tuple[list[list[Sample]], list[Comparison]]:
     """Rows that cannot be told from the best one, then the same for the rest, until none is left.
 
     samples: in falling order of their mean. margin: in the metric's unit.
-    Also returns every comparison made: each group's first row against all rows after it.
+    Also returns the comparisons that decided: each group's first row against all rows after it.
     """
+    # every pair is in the family, because the first row of a group was picked for being lucky too
+    pairs = [(one, other) for place, one in enumerate(samples) for other in samples[place + 1 :]]
+    family = holm([compare(one, other, margin) for one, other in pairs], margin)
+    by_rows = {(one.better, one.worse): one for one in family}
     waiting, groups, made = list(samples), [], []
     while waiting:
         first, *rest = waiting
-        family = holm([compared(first, other, margin) for other in rest], margin)
-        made += family
-        told = {one.worse for one in family if one.separable}
+        decisive = [by_rows[first.name, other.name] for other in rest]
+        made += decisive
+        told = {one.worse for one in decisive if one.separable}
         groups.append([first, *(other for other in rest if other.name not in told)])
         waiting = [other for other in rest if other.name in told]
     return groups, made

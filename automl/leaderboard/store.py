@@ -117,9 +117,7 @@ class RunFolder:
                 f"Go on with it: automl resume {self.path}; or choose another with --out",
             )
         if present:
-            raise RunFolderError(
-                f"{self.path} is not empty", "a new or empty folder", "Choose another with --out"
-            )
+            raise RunFolderError(f"{self.path} is not empty", "a new or empty folder", "Choose another with --out")
 
     def create(self, request: RunRequest) -> None:
         """Make the folder and write the request. Raises RunFolderError where another run lies there."""

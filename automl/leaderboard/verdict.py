@@ -87,9 +87,7 @@ def _leaders(rows: Sequence[LeaderboardRow], metric: Metric) -> list[str]:
     return [f"{best.contender} wins with {name} {score(best.test_mean, metric)} (95% CI {low} to {high})"]
 
 
-def _followers(
-    rows: Sequence[LeaderboardRow], comparisons: Sequence[Comparison], metric: Metric
-) -> list[str]:
+def _followers(rows: Sequence[LeaderboardRow], comparisons: Sequence[Comparison], metric: Metric) -> list[str]:
     ok = [row for row in rows if row.status == "ok"]
     if not ok:
         return []

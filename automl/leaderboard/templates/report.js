@@ -35,6 +35,9 @@
   draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", function () { draw(); });
   matchMedia("print").addEventListener("change", function (event) { draw(event.matches ? 680 : undefined); });
+  addEventListener("beforeprint", function () {
+    document.querySelectorAll("details.print").forEach(function (fold) { fold.open = true; });
+  });
   document.querySelectorAll("details.fold").forEach(function (fold) {
     fold.addEventListener("toggle", function () { draw(); });
   });

@@ -1,0 +1,161 @@
+"""The report is one file that needs no network, and no text from data becomes markup in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl.errors import RunFolderError
+from automl.leaderboard.board import make_board
+from automl.leaderboard.charts import label
+from automl.leaderboard.report import inline_json, write_report
+from automl.leaderboard.store import RunFolder
+from tests.leaderboard.run_folder import Contest, Plan
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "<b>bold</b> & <img src=x onerror=alert(2)>",
+    "@accent",
+    "$x^2$ %{x}",
+)
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its elements, and the text of its script elements by id."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: dict[str, str] = {}
+        self.text: list[str] = []
+        self._script: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._script = dict(attrs).get("data-chart") if tag == "script" else None
+        if tag == "script" and self._script is None:
+            self._script = "code"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = None
+
+    def handle_data(self, data: str) -> None:
+        if self._script:
+            self.scripts[self._script] = self.scripts.get(self._script, "") + data
+        else:
+            self.text.append(data)
+
+
+def report(tmp_path: Path, **values: Any) -> tuple[Page, str, RunFolder]:
+    plans = values.pop(
+        "plans", [Plan(name="a/full", accuracy=0.95, default_accuracy=0.93), Plan(name="b/full", accuracy=0.85)]
+    )
+    folder = Contest(path=tmp_path / "run", plans=plans, **values).build()
+    path = write_report(folder, make_board(folder, "test"))
+    source = path.read_text(encoding="utf-8")
+    page = Page()
+    page.feed(source)
+    return page, source, folder
+
+
+def test_the_report_tells_the_whole_story(tmp_path: Path) -> None:
+    page, _, _ = report(tmp_path)
+    text = " ".join(" ".join(page.text).split())
+    for words in (
+        "a/full wins", "The board", "Why to trust it", "The search", "What goes wrong", "The data",
+        "3 duplicates removed", "The protocol", "Deviations", "Openings of the test", "What was searched",
+        "Environment", "learning_rate", "log scale", "opened once", "2 done, 2 stopped early",
+    ):  # fmt: skip
+        assert words in text, words
+    assert {"scores", "history", "curves-0", "curves-1", "confusion-0", "confusion-1"} <= set(page.scripts)
+
+
+def test_nothing_is_loaded_from_anywhere(tmp_path: Path) -> None:
+    page, _, _ = report(tmp_path)
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "srcset", "action"):
+            assert attributes.get(name) in (None, "data:,"), (tag, attributes)
+    styles = "".join(page.text)
+    assert "@import" not in styles
+    assert "url(" not in styles
+
+
+def test_hostile_labels_and_names_stay_text(tmp_path: Path) -> None:
+    plans = [Plan(name="<i>x</i>|y/full", accuracy=0.9), Plan(name="broken<script>", accuracy=0, failed=True)]
+    page, source, _ = report(tmp_path, classes=HOSTILE, plans=plans)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"i", "b", "img", "iframe"}
+    assert "alert(1)" not in "".join(page.scripts["code"])
+    assert sum(tag == "script" for tag, _ in page.elements) == source.count("<script")
+    text = "".join(page.text)
+    assert all(one in text for one in HOSTILE)
+    for name, figure in page.scripts.items():
+        if name != "code":
+            assert not re.search("[<>]", figure), name
+            assert not re.search(r"<(b|i|img|script)", json.dumps(json.loads(figure))), name
+
+
+def test_every_chart_says_what_it_shows_and_has_axes_and_a_table(tmp_path: Path) -> None:
+    page, source, _ = report(tmp_path)
+    charts = [name for name in page.scripts if name != "code"]
+    for name in charts:
+        layout = json.loads(page.scripts[name])["layout"]
+        assert layout["xaxis"]["title"]["text"]
+        assert layout["yaxis"]["title"]["text"] or name == "scores"
+    figures = re.findall(r"<figure>.*?</figure>", source, re.S)
+    assert len(figures) == len(charts)
+    for figure in figures:
+        assert "<figcaption><strong>" in figure
+        assert "<details><summary>The same as a table</summary>" in figure
+        assert figure.count("<tr>") >= 2
+
+
+def test_pruned_trials_end_in_a_cross(tmp_path: Path) -> None:
+    page, _, _ = report(tmp_path)
+    traces = json.loads(page.scripts["curves-0"])["data"]
+    assert [trace["marker"]["symbol"][-1] for trace in traces] == ["circle", "x", "circle", "x"]
+
+
+def test_a_board_that_is_not_comparable_says_so_before_anything_else(tmp_path: Path) -> None:
+    plans = [Plan(name="a", accuracy=0.9), Plan(name="b", accuracy=0.9, finals=[1])]
+    page, source, _ = report(tmp_path, plans=plans)
+    text = " ".join("".join(page.text).split())
+    assert text.index("A rule of a fair comparison was broken") < text.index("The board")
+    assert "Undecided" in text
+    assert "Why to trust it" not in text
+
+
+def test_many_classes_and_no_trials_still_make_a_report(tmp_path: Path) -> None:
+    plans = [Plan(name="a", accuracy=0.9, trials=0)]
+    page, _, _ = report(tmp_path, classes=[f"class {n}" for n in range(40)], plans=plans, rows=2_000)
+    assert "history" not in page.scripts
+    assert "texttemplate" not in json.loads(page.scripts["confusion-0"])["data"][0]
+
+
+def test_a_run_that_was_not_scored_says_which_command_does_it(tmp_path: Path) -> None:
+    folder = Contest(path=tmp_path / "run", plans=[Plan(name="a", accuracy=0.9)]).build()
+    board = make_board(folder, "test")
+    folder.scores_file.unlink()
+    with pytest.raises(RunFolderError, match="automl board"):
+        write_report(folder, board)
+
+
+def test_writing_the_report_does_not_open_the_test_again(tmp_path: Path) -> None:
+    _, _, folder = report(tmp_path)
+    assert len(folder.test_accesses()) == 1
+
+
+def test_text_for_plotly_has_no_tags_entities_or_formulas() -> None:
+    assert label("<b>x</b> &amp; $y$") == "&lt;b&gt;x&lt;/b&gt; &amp;amp; &#36;y&#36;"
+    assert label("long " * 20, 12) == "long long l…"
+
+
+def test_json_in_a_script_cannot_end_it() -> None:
+    text = inline_json({"a": "</script><!-- \u2028 &"})
+    assert not set(text) & set("<>&\u2028")
+    assert json.loads(text) == {"a": "</script><!-- \u2028 &"}
