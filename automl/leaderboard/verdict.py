@@ -102,7 +102,8 @@ def _followers(rows: Sequence[LeaderboardRow], comparisons: Sequence[Comparison]
         parts.append(f"the {len(contenders)} other contenders are worse by {low} to {high}")
     else:
         parts += [f"{one.worse} is worse by {difference(one, metric)}" for one in contenders]
-    if baselines and ok[0].kind == "contender":
+    tied = any(row.kind == "baseline" for row in ok if row.tie_group == 1)
+    if baselines and not tied:  # where a baseline leads or ties, the sentence named it already
         best = baselines[0]
         parts.append(f"the best baseline, {best.worse}, is worse by {difference(best, metric)}")
     return parts
