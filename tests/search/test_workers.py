@@ -1,0 +1,72 @@
+"""Trainings over two real Ray Train workers: the same curve as with one, and every CPU free after a stop."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl.api import run
+from automl.config import make_request
+from automl.leaderboard.store import RunFolder
+from automl.search.rungs import Rungs
+from automl.search.sweep import Sweep
+from tests.toys import messages, tiny_bert, write_csv
+
+pytestmark = pytest.mark.slow
+
+
+def request_for(directory: Path, out: str, **changes: Any) -> Any:
+    if not (directory / "bert").exists():
+        tiny_bert(directory / "bert")
+        write_csv(directory / "messages.csv", messages(120))
+    values: dict[str, Any] = {
+        "source": str(directory / "messages.csv"),
+        "target": "label",
+        "models": str(directory / "bert"),
+        "trials": 3,
+        "max_epochs": 3,
+        "seeds": 1,
+        "slots": 1,
+        "out": str(directory / out),
+    }
+    return make_request(values | changes)
+
+
+def test_a_stopped_trials_workers_are_freed_and_the_curve_is_that_of_one_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropout draws differ between one process and two, so the curves agree, but not to the last digit."""
+    decide, work = Rungs.goes_on, Sweep.run
+    free: list[float] = []
+
+    def stop_all_but_the_first(self: Rungs, number: int, rung: int, value: float, error: float) -> bool:
+        return decide(self, number, rung, value, error) and number == 0
+
+    def run_and_count(self: Sweep) -> None:
+        import ray
+
+        work(self)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            free.append(ray.available_resources().get("CPU", 0.0) - ray.cluster_resources()["CPU"])
+            if free[-1] == 0:
+                return
+            time.sleep(0.5)
+
+    monkeypatch.setattr(Rungs, "goes_on", stop_all_but_the_first)
+    monkeypatch.setattr(Sweep, "run", run_and_count)
+    run(request_for(tmp_path, "two", workers=2))
+    trials = RunFolder(tmp_path / "two").trials()
+    assert [t.status for t in trials if t.kind == "trial"] == ["completed", "pruned", "pruned"]
+    assert free[-1] == 0
+    assert all(t.status == "completed" for t in trials if t.kind != "trial")
+    run(request_for(tmp_path, "one", workers=1, trials=1))
+    (alone,) = (t for t in RunFolder(tmp_path / "one").trials() if t.kind == "trial")
+    (together,) = (t for t in trials if t.id == alone.id)
+    assert [row["samples_seen"] for row in together.curve] == [row["samples_seen"] for row in alone.curve]
+    for one, other in zip(alone.curve, together.curve, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], rel=0.05)
+    assert "2 workers" in RunFolder(tmp_path / "two").read_contest()["deviations"][0]
