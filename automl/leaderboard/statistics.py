@@ -219,9 +219,7 @@ def holm(comparisons: Sequence[Comparison], margin: float) -> list[Comparison]:
     ]
 
 
-def tie_groups(
-    samples: Sequence[Sample], margin: float
-) -> tuple[list[list[Sample]], list[Comparison]]:
+def tie_groups(samples: Sequence[Sample], margin: float) -> tuple[list[list[Sample]], list[Comparison]]:
     """Rows that cannot be told from the best one, then the same for the rest, until none is left.
 
     samples: in falling order of their mean. margin: in the metric's unit.

@@ -102,8 +102,8 @@ def test_a_contender_crippled_by_five_points_loses_in_95_percent() -> None:
     for _ in range(repeats):
         items = random.normal(size=2_000) * ITEM_SD
         good = draw(random, 2.5, 5, 0.05, items)
-        bad = good.copy()
-        bad[random.random(bad.shape) < 0.05 / good.mean()] = 0.0
+        bad = draw(random, 2.5, 5, 0.05, items)
+        bad[random.random(bad.shape) < 0.05 / bad.mean()] = 0.0
         lost += compare(sample("good", good), sample("bad", bad), margin=0.005).separable
     assert lost / repeats >= 0.95, lost / repeats
 
