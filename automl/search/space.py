@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from automl.errors import SpaceError
-from automl.search.space_file import RECIPE_KEYS, read_space_file
+from automl.search.space_file import OWN_KEYS, RECIPE_KEYS, known_keys, read_space_file
 
 FEWEST_TRIALS_FOR_ALL_TIERS = 12
 """Below it, tier 1 alone is searched: few trials spread over many dimensions find noise."""
@@ -79,7 +79,7 @@ class Parameter:
 
     def __str__(self) -> str:
         if self.choices:
-            return "{" + ", ".join(f"{choice:g}" for choice in self.choices) + "}"
+            return "{" + ", ".join(map(_shown, self.choices)) + "}"
         assert self.low is not None
         assert self.high is not None
         text = f"{self.low:g} to {self.high:g}"
@@ -130,11 +130,12 @@ class SearchSpace:
         Where a condition does not hold, the parameter takes its fixed value, as in `suggest`.
         Raises SpaceError for a key that no recipe has.
         """
+        keys = known_keys(self.adaptation)
         for name in partial:
-            if name not in RECIPE_KEYS:
-                near = difflib.get_close_matches(name, RECIPE_KEYS, n=1)
+            if name not in keys:
+                near = difflib.get_close_matches(name, keys, n=1)
                 todo = f"Did you mean {near[0]!r}?" if near else "Check its spelling"
-                raise SpaceError(f"a recipe with {name!r}", f"keys among {', '.join(RECIPE_KEYS)}", todo)
+                raise SpaceError(f"a recipe with {name!r}", f"keys among {', '.join(keys)}", todo)
         recipe = {**self.fixed, **self.first_trials[0], **partial}
         for parameter in self.parameters:
             if not parameter.active(recipe) and parameter.name not in partial:
@@ -252,17 +253,17 @@ def describe(space: SearchSpace) -> str:
     for parameter in space.parameters:
         line = (
             f"  {parameter.name:<{width}}  {parameter!s:<{ranges}}  tier {parameter.tier}"
-            f"  first trial {default[parameter.name]:g}"
+            f"  first trial {_shown(default[parameter.name])}"
         )
         for other, values in parameter.when.items():
-            line += f"  only when {other} is {' or '.join(f'{value:g}' for value in values)}"
+            line += f"  only when {other} is {' or '.join(map(_shown, values))}"
         lines.append(line)
         if parameter.source:
             lines.append(f"  {'':<{width}}    {parameter.source}")
-    lines += ["", "fixed", "  " + ", ".join(f"{name} {value:g}" for name, value in space.fixed.items())]
+    lines += ["", "fixed", "  " + ", ".join(f"{name} {_shown(value)}" for name, value in space.fixed.items())]
     lines += ["", "first trials (never pruned; the first is the untuned default, others say what differs)"]
     for position, trial in enumerate(space.first_trials, start=1):
-        lines.append(f"  {position}. " + ", ".join(f"{name} {value:g}" for name, value in trial.items()))
+        lines.append(f"  {position}. " + ", ".join(f"{name} {_shown(value)}" for name, value in trial.items()))
     tier_two = [parameter.name for parameter in space.parameters if parameter.tier > 1]
     if tier_two:
         few = FEWEST_TRIALS_FOR_ALL_TIERS
@@ -280,4 +281,8 @@ def _places(directory: Path | None) -> list[Path]:
 
 
 def _ordered(recipe: Mapping[str, Any]) -> Recipe:
-    return {name: recipe[name] for name in RECIPE_KEYS if name in recipe}
+    return {name: recipe[name] for name in (*RECIPE_KEYS, *OWN_KEYS) if name in recipe}
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

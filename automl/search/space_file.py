@@ -2,7 +2,8 @@
 
 A file has a `description` and one section per adaptation (`full`, `frozen`, ...). A section has `parameters`
 (what is searched), `fixed` (what is not) and `first_trials` (the literature's defaults). Together they say
-every key of a recipe; search_spaces/README.md explains the format to people.
+every key of a recipe; some keys belong to one adaptation, or to some models, alone (`OWN_KEYS`).
+search_spaces/README.md explains the format to people.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +36,40 @@ RECIPE_LIMITS: Mapping[str, tuple[float, float]] = {
     "gradient_clip": (1e-6, 1e6),
 }
 RECIPE_KEYS = tuple(RECIPE_LIMITS)
-WHOLE_NUMBERS = frozenset({"batch_size"})
+"""The keys that every recipe has."""
+
+
+@dataclass(frozen=True)
+class OwnKey:
+    """A key that not every recipe has.
+
+    values: the numbers (lowest, highest) or the words that it may be.
+    adaptation: whose sections must say it, while no other may; None: any section may say it, none must.
+    """
+
+    values: tuple[float, float] | frozenset[str]
+    adaptation: str | None = None
+
+
+OWN_KEYS: Mapping[str, OwnKey] = {
+    "lora_rank": OwnKey((1, 1_024), "lora"),
+    "lora_dropout": OwnKey((0.0, 0.95), "lora"),
+}
+WHOLE_NUMBERS = frozenset({"batch_size", "lora_rank"})
 _SECTION_KEYS = ("parameters", "fixed", "first_trials")
 _PARAMETER_KEYS = ("low", "high", "log", "integer", "choices", "when", "tier", "or_zero", "source")
 # YAML 1.1 reads 2e-5 as text (it wants 2.0e-5); people who write search spaces do not.
 _PLAIN_NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+def required_keys(adaptation: str) -> tuple[str, ...]:
+    """The keys that every recipe of an adaptation has."""
+    return RECIPE_KEYS + tuple(name for name, key in OWN_KEYS.items() if key.adaptation == adaptation)
+
+
+def known_keys(adaptation: str) -> tuple[str, ...]:
+    """The keys that a recipe of an adaptation may have, in the order in which recipes show them."""
+    return RECIPE_KEYS + tuple(n for n, key in OWN_KEYS.items() if key.adaptation in (None, adaptation))
 
 
 def read_space_file(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:
@@ -71,6 +102,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problems: list[tuple[str, str, str]] = []
+        self.keys = RECIPE_KEYS  # those that the section being read may have
 
     def say(self, where: yaml.Node | int, found: str, expected: str, todo: str = "") -> None:
         line = where if isinstance(where, int) else where.start_mark.line + 1
@@ -151,6 +183,7 @@ class _Reader:
         return description, sections
 
     def section(self, name: str, key: yaml.Node, node: yaml.MappingNode) -> dict[str, Any]:
+        self.keys = known_keys(name)
         parts = self.mapping(node, f"section {name!r}")
         for part, (part_key, _) in parts.items():
             if part not in _SECTION_KEYS:
@@ -163,8 +196,8 @@ class _Reader:
             for parameter, (where, value) in self.mapping(parts["parameters"][1], "parameters").items():
                 parameters[parameter] = self.parameter(parameter, where, value, parameters)
         fixed = self.fixed(parts["fixed"][1], parameters) if "fixed" in parts else {}
-        always = {name for name, parameter in parameters.items() if not parameter.get("when")}
-        missing = [name for name in RECIPE_KEYS if name not in fixed and name not in always]
+        always = {key for key, parameter in parameters.items() if not parameter.get("when")}
+        missing = [key for key in required_keys(name) if key not in fixed and key not in always]
         if missing:
             self.say(
                 key,
@@ -179,8 +212,8 @@ class _Reader:
     def fixed(self, node: yaml.Node, parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         fixed = {}
         for name, (key, value_node) in self.mapping(node, "'fixed'").items():
-            if name not in RECIPE_KEYS:
-                self.unknown(key, name, RECIPE_KEYS, "in 'fixed'")
+            if name not in self.keys:
+                self.unknown(key, name, self.keys, "in 'fixed'")
             elif name in parameters and not parameters[name].get("when"):
                 self.say(key, f"{name!r} is searched and fixed", "one of the two", "Remove it from one place")
             elif self.possible(name, value := self.value(value_node), value_node):
@@ -191,8 +224,8 @@ class _Reader:
         self, name: str, key: yaml.Node, node: yaml.Node, above: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, Any]:
         """The plain values of one parameter; what is wrong with it is noted, and left out."""
-        if name not in RECIPE_KEYS:
-            self.unknown(key, name, RECIPE_KEYS, "parameter")
+        if name not in self.keys:
+            self.unknown(key, name, self.keys, "parameter")
         options = self.mapping(node, f"parameter {name!r}")
         for option, (where, _) in options.items():
             if option not in _PARAMETER_KEYS:
@@ -297,9 +330,14 @@ class _Reader:
 
     def possible(self, name: str, value: Any, node: yaml.Node) -> bool:
         """Whether a recipe can have this value; says so where it cannot."""
-        if name not in RECIPE_LIMITS:
+        if name not in self.keys:
             return False  # said already
-        low, high = RECIPE_LIMITS[name]
+        limits = RECIPE_LIMITS[name] if name in RECIPE_LIMITS else OWN_KEYS[name].values
+        if isinstance(limits, frozenset):
+            if value not in limits:
+                self.say(node, f"{name} is {value!r}", f"one of {', '.join(sorted(limits))}", "Correct it")
+            return value in limits
+        low, high = limits
         number = isinstance(value, int | float) and not isinstance(value, bool)
         whole = name not in WHOLE_NUMBERS or isinstance(value, int)
         if number and whole and low <= value <= high:

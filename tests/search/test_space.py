@@ -22,6 +22,7 @@ from automl.search.space import (
     load_space,
     shipped_directory,
 )
+from automl.search.space_file import OWN_KEYS, OwnKey, known_keys, required_keys
 from automl.training.recipe import REFERENCE_BATCH, Recipe
 
 SHIPPED = sorted(shipped_directory().glob("*.yaml"))
@@ -55,6 +56,13 @@ def write(directory: Path, text: str = GOOD, **changes: str) -> Path:
     return path
 
 
+def recipe_keys(space: SearchSpace) -> tuple[str, ...]:
+    """The keys that this space's recipes have: every required one, and what it says beyond them, in order."""
+    said = {*space.fixed, *(parameter.name for parameter in space.parameters)}
+    assert said >= set(required_keys(space.adaptation))
+    return tuple(key for key in known_keys(space.adaptation) if key in said)
+
+
 def problem(directory: Path, old: str, new: str) -> str:
     assert old in GOOD
     with pytest.raises(SpaceError) as caught:
@@ -82,7 +90,7 @@ def test_text_encoders_have_a_small_and_a_base_space_for_both_adaptations() -> N
 def test_a_first_trial_is_a_whole_recipe_and_comes_back_from_its_parameters(space: SearchSpace) -> None:
     for first in space.first_trials:
         recipe = space.complete(first)
-        assert tuple(recipe) == RECIPE_KEYS
+        assert tuple(recipe) == recipe_keys(space)
         Recipe.of(recipe)
         drawn = space.suggest(optuna.trial.FixedTrial(space.to_params(recipe)))
         assert drawn == pytest.approx(recipe)
@@ -94,7 +102,7 @@ def test_random_recipes_are_whole_and_come_back_from_their_parameters(space: Sea
     for _ in range(20):
         trial = study.ask()
         recipe = space.suggest(trial)
-        assert tuple(recipe) == RECIPE_KEYS
+        assert tuple(recipe) == recipe_keys(space)
         assert trial.params == space.to_params(recipe)
         again = space.suggest(optuna.trial.FixedTrial(space.to_params(recipe)))
         assert again == recipe
@@ -273,6 +281,35 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, old: str, new: str, lin
     message = problem(tmp_path, old, new)
     assert words in message
     assert f"mine.yaml:{line}: " in message
+
+
+def test_the_keys_of_an_adaptation_are_wanted_in_its_section_and_refused_in_the_others(tmp_path: Path) -> None:
+    lora = GOOD.replace("full:", "lora:")
+    with pytest.raises(SpaceError, match="section 'lora' says nothing about lora_rank, lora_dropout"):
+        check_file(write(tmp_path, lora))
+    own = "    lora_rank: {choices: [8, 16]}\n    lora_dropout: {choices: [0, 0.05]}\n    dropout:"
+    values = "lora_rank: 16, lora_dropout: 0, learning_rate: 1e-4"
+    whole = lora.replace("    dropout:", own).replace("learning_rate: 1e-4", values)
+    (space,) = check_file(write(tmp_path, whole))
+    assert tuple(space.complete({})) == (*RECIPE_KEYS, "lora_rank", "lora_dropout")
+    assert "{8, 16}" in describe(space)
+    with pytest.raises(SpaceError, match="mine.yaml:6: unknown option in the YAML: parameter 'lora_rank'"):
+        check_file(write(tmp_path, whole.replace("lora:", "full:")))
+    with pytest.raises(SpaceError, match="lora_rank is 0.5; a whole number from 1"):
+        check_file(write(tmp_path, whole.replace("[8, 16]", "[0.5, 16]")))
+
+
+def test_a_key_that_any_section_may_say_can_be_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OWN_KEYS, "colour", OwnKey(frozenset({"red", "blue"})))  # type: ignore[arg-type]
+    (without,) = check_file(write(tmp_path))
+    assert "colour" not in without.complete({})
+    text = GOOD.replace("    dropout:", "    colour: {choices: [red, blue]}\n    dropout:")
+    text = text.replace("{learning_rate: 1e-4", "{colour: blue, learning_rate: 1e-4")
+    (space,) = check_file(write(tmp_path, text))
+    assert space.complete({})["colour"] == "blue"
+    assert "{red, blue}" in describe(space)
+    with pytest.raises(SpaceError, match="colour is 'green'; one of blue, red"):
+        check_file(write(tmp_path, text.replace("[red, blue]", "[green, blue]")))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- a list\n", "description: only\n"])
