@@ -1,23 +1,17 @@
-"""The report's pictures, as plotly figures in plain JSON, each with a table that says the same.
-
-Colours are names such as '@accent': the page fills them in from its style sheet, in light, dark and print.
-Text from data goes through `label`, because plotly reads tags and entities in titles, ticks and hovers.
-"""
+"""The report's main pictures: scores, what the search found, learning curves, confusions."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from automl.leaderboard.chart import Chart, colour, dash, label, layout, unit
 from automl.leaderboard.verdict import score
 from automl.metrics import Metric
 from automl.types import LeaderboardRow, TrialResult
 
-COLOURS = 8
 _ROW_PIXELS = 46
 _FULL_MATRIX = 12
 _WORDED_CELLS = 16
@@ -25,25 +19,6 @@ _LISTED = 50
 _FAR = 2.5
 """A baseline further off than this many times the contenders' spread is told beyond the picture's edge."""
 _SYMBOLS = {"completed": "circle", "pruned": "x", "failed": "triangle-down", "out_of_memory": "triangle-down"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chart:
-    """A picture: what its title says, what it shows, and the same as a table."""
-
-    id: str
-    title: str
-    note: str
-    figure: dict[str, Any]
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]] = field(default=())
-
-
-def label(text: object, longest: int = 40) -> str:
-    """Data text for plotly: on one line, not too long; tags, entities and formulas shown as they are."""
-    line = " ".join(str(text).split())
-    short = line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
-    return html.escape(short, quote=False).replace("$", "&#36;")
 
 
 def scores_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None:
@@ -54,23 +29,23 @@ def scores_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None
     factor = metric.points
     places = [-index for index in range(len(shown))]
     traces = []
-    for kind, colour in (("contender", "@accent"), ("baseline", "@soft")):
+    for kind, shade in (("contender", "@accent"), ("baseline", "@soft")):
         chosen = [(place, row) for place, row in zip(places, shown, strict=True) if row.kind == kind]
         if not chosen:
             continue
         seeds = [(place, value) for place, row in chosen for value in row.test_per_seed if len(row.seeds) > 1]
-        traces.append(_seed_dots(seeds, factor, colour))
-        traces.append(_mean_dots(chosen, metric, kind, colour))
+        traces.append(_seed_dots(seeds, factor, shade))
+        traces.append(_mean_dots(chosen, metric, kind, shade))
     name = metric.title or metric.name
-    layout = _layout(f"{name}{_unit(metric)}, on the test rows", "", height=90 + _ROW_PIXELS * len(shown))
-    layout["yaxis"] |= {"range": [places[-1] - 0.6, 0.75], "showticklabels": False, "showgrid": False}
+    picture = layout(f"{name}{unit(metric)}, on the test rows", "", height=90 + _ROW_PIXELS * len(shown))
+    picture["yaxis"] |= {"range": [places[-1] - 0.6, 0.75], "showticklabels": False, "showgrid": False}
     names = [_name_above(place, row) for place, row in zip(places, shown, strict=True)]
-    layout |= {"shapes": _bands(shown), "annotations": names}
-    layout["margin"] |= {"l": 8, "t": 10}
+    picture |= {"shapes": _bands(shown), "annotations": names}
+    picture["margin"] |= {"l": 8, "t": 10}
     view = _view(shown, factor)
-    layout["xaxis"]["range"] = list(view)
+    picture["xaxis"]["range"] = list(view)
     outside = [pair for pair in zip(places, shown, strict=True) if _off(pair[1], factor, view)]
-    layout["annotations"] += [_outside(place, row, metric, view) for place, row in outside]
+    picture["annotations"] += [_outside(place, row, metric, view) for place, row in outside]
     table = [
         (row.contender, str(row.tie_group), score(row.test_mean or 0.0, metric), _range(row, metric)) for row in shown
     ]
@@ -79,7 +54,7 @@ def scores_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None
         title=f"Test {name} of every row, with its 95% interval",
         note="Large dots are means, lines 95% intervals, small dots single trainings. Rows on one band tie. "
         + ("Further right is better." if metric.higher_is_better else "Further left is better."),
-        figure={"data": traces, "layout": layout},
+        figure={"data": traces, "layout": picture},
         head=("row", "tie group", f"mean {name}", "95% interval"),
         rows=table,
     )
@@ -118,26 +93,24 @@ def _outside(place: int, row: LeaderboardRow, metric: Metric, view: tuple[float,
     return {**where, "text": words, "showarrow": False, "font": {"size": 11.5, "color": "@soft"}}
 
 
-def _seed_dots(seeds: Sequence[tuple[int, float]], factor: float, colour: str) -> dict[str, Any]:
+def _seed_dots(seeds: Sequence[tuple[int, float]], factor: float, shade: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
         "x": [value * factor for _, value in seeds],
         "y": [place for place, _ in seeds],
-        "marker": {"color": colour, "size": 5, "opacity": 0.4},
+        "marker": {"color": shade, "size": 5, "opacity": 0.4},
         "hoverinfo": "skip",
         "showlegend": False,
     }
 
 
-def _mean_dots(
-    chosen: Sequence[tuple[int, LeaderboardRow]], metric: Metric, kind: str, colour: str
-) -> dict[str, Any]:
+def _mean_dots(chosen: Sequence[tuple[int, LeaderboardRow]], metric: Metric, kind: str, shade: str) -> dict[str, Any]:
     rows = [row for _, row in chosen]
     means = np.array([row.test_mean for row in rows], dtype=float) * metric.points
     highs = np.array([row.test_high for row in rows], dtype=float) * metric.points
     lows = np.array([row.test_low for row in rows], dtype=float) * metric.points
-    spread = {"type": "data", "symmetric": False, "thickness": 1.8, "width": 5, "color": colour}
+    spread = {"type": "data", "symmetric": False, "thickness": 1.8, "width": 5, "color": shade}
     return {
         "type": "scatter",
         "mode": "markers",
@@ -145,7 +118,7 @@ def _mean_dots(
         "x": means.tolist(),
         "y": [place for place, _ in chosen],
         "error_x": {**spread, "array": (highs - means).tolist(), "arrayminus": (means - lows).tolist()},
-        "marker": {"color": colour, "size": 10, "symbol": "circle" if kind == "contender" else "diamond"},
+        "marker": {"color": shade, "size": 10, "symbol": "circle" if kind == "contender" else "diamond"},
         "text": [f"{label(row.contender)}: {_range(row, metric)}" for row in rows],
         "hovertemplate": "%{text}<extra></extra>",
         "showlegend": False,
@@ -193,13 +166,13 @@ def history_chart(trials: Sequence[TrialResult], names: Sequence[str], metric: M
     if not table:
         return None
     metric_name = metric.title or metric.name
-    layout = _layout("device-seconds spent by the contender", f"validation {metric_name}{_unit(metric)}", 380)
+    picture = layout("device-seconds spent by the contender", f"validation {metric_name}{unit(metric)}", 380)
     return Chart(
         id="history",
         title="What the search found as it spent its budget",
         note="Dots are trials that reached the full horizon, crosses were stopped early; "
         "the line is the best so far.",
-        figure={"data": traces, "layout": layout},
+        figure={"data": traces, "layout": picture},
         head=("contender", "trial", "ended", f"validation {metric_name}", "device-seconds so far"),
         rows=table,
     )
@@ -211,7 +184,7 @@ def _history_traces(
     points: Sequence[tuple[float, float, TrialResult]],
     steps: Sequence[tuple[float, float]],
 ) -> list[dict[str, Any]]:
-    colour, group = _colour(index), f"c{index}"
+    shade, group = colour(index), f"c{index}"
     line = {
         "type": "scatter",
         "mode": "lines",
@@ -219,7 +192,7 @@ def _history_traces(
         "legendgroup": group,
         "x": [x for x, _ in steps],
         "y": [y for _, y in steps],
-        "line": {"shape": "hv", "color": colour, "width": 2, "dash": _dash(index)},
+        "line": {"shape": "hv", "color": shade, "width": 2, "dash": dash(index)},
         "hoverinfo": "skip",
     }
     dots = {
@@ -230,7 +203,7 @@ def _history_traces(
         "showlegend": not steps,
         "x": [x for x, _, _ in points],
         "y": [y for _, y, _ in points],
-        "marker": {"color": colour, "size": 7, "symbol": [_SYMBOLS[t.status] for _, _, t in points]},
+        "marker": {"color": shade, "size": 7, "symbol": [_SYMBOLS[t.status] for _, _, t in points]},
         "text": [f"trial {t.number}, {t.status.replace('_', ' ')}" for _, _, t in points],
         "hovertemplate": "%{text}: %{y:.4g} at %{x:.0f} s<extra>%{fullData.name}</extra>",
     }
@@ -255,11 +228,11 @@ def curves_chart(trials: Sequence[TrialResult], name: str, index: int, metric: M
                 "name": f"trial {trial.number}",
                 "x": [samples for samples, _ in points],
                 "y": [value * metric.points for _, value in points],
-                "line": {"color": "@soft" if stopped else _colour(index), "width": 1.2 if stopped else 1.8},
+                "line": {"color": "@soft" if stopped else colour(index), "width": 1.2 if stopped else 1.8},
                 "marker": {
                     "symbol": symbols,
                     "size": [4] * (len(points) - 1) + [8 if stopped else 6],
-                    "color": "@soft" if stopped else _colour(index),
+                    "color": "@soft" if stopped else colour(index),
                 },
                 "hovertemplate": "%{y:.4g} after %{x:,} samples<extra>%{fullData.name}</extra>",
                 "showlegend": False,
@@ -270,13 +243,13 @@ def curves_chart(trials: Sequence[TrialResult], name: str, index: int, metric: M
     if not traces:
         return None
     metric_name = metric.title or metric.name
-    layout = _layout("training samples seen", f"validation {metric_name}{_unit(metric)}", 300)
+    picture = layout("training samples seen", f"validation {metric_name}{unit(metric)}", 300)
     stopped_count = sum(one.status == "pruned" for one in own)
     return Chart(
         id=f"curves-{index}",
         title=f"Learning curves of {name}",
         note=f"Each line is a trial; {stopped_count} of {len(own)} were stopped early (grey, ending in a cross).",
-        figure={"data": traces, "layout": layout},
+        figure={"data": traces, "layout": picture},
         head=("trial", "ended", f"validation {metric_name} after samples seen"),
         rows=table,
     )
@@ -308,17 +281,17 @@ def confusion_chart(
     }
     if worded:
         trace["texttemplate"] = "%{text}"
-    layout = _layout("predicted class", "true class", height=min(190 + 38 * len(classes), 720))
+    picture = layout("predicted class", "true class", height=min(190 + 38 * len(classes), 720))
     axis = {"tickvals": places, "ticktext": ticks, "showgrid": False, "zeroline": False, "automargin": True}
-    layout["xaxis"] |= {**axis, "tickangle": 0 if len(classes) <= 3 else -40}
-    layout["yaxis"] |= {**axis, "autorange": "reversed"}
+    picture["xaxis"] |= {**axis, "tickangle": 0 if len(classes) <= 3 else -40}
+    picture["yaxis"] |= {**axis, "autorange": "reversed"}
     head, rows = _confusion_table(confusion, classes)
     return Chart(
         id=f"confusion-{number}",
         title=f"What {name} confuses",
         note=f"Test rows, mean over {finals} final{'' if finals == 1 else 's'}; "
         "the shade is the share of the true class.",
-        figure={"data": [trace], "layout": layout},
+        figure={"data": [trace], "layout": picture},
         head=head,
         rows=rows,
     )
@@ -340,38 +313,10 @@ def _confusion_table(
     return ("true class", "called", "rows (the most frequent mistakes)"), listed
 
 
-def _layout(x_title: str, y_title: str, height: int) -> dict[str, Any]:
-    axis = {"gridcolor": "@line", "linecolor": "@line", "zeroline": False, "fixedrange": True}
-    return {
-        "height": height,
-        "margin": {"l": 62, "r": 14, "t": 14, "b": 52},
-        "paper_bgcolor": "@paper",
-        "plot_bgcolor": "@paper",
-        "font": {"color": "@ink", "size": 12},
-        "hoverlabel": {"bgcolor": "@band", "bordercolor": "@line", "font": {"color": "@ink"}},
-        "xaxis": {**axis, "title": {"text": x_title}},
-        "yaxis": {**axis, "title": {"text": y_title}},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11.5}},
-        "dragmode": False,
-    }
-
-
-def _unit(metric: Metric) -> str:
-    return " (%)" if metric.points == 100.0 and metric.name not in ("mcc",) else ""
-
-
 def _range(row: LeaderboardRow, metric: Metric) -> str:
     assert row.test_low is not None
     assert row.test_high is not None
     return f"{score(row.test_low, metric)} to {score(row.test_high, metric)}"
-
-
-def _colour(index: int) -> str:
-    return f"@c{index % COLOURS}"
-
-
-def _dash(index: int) -> str:
-    return ("solid", "dash", "dot")[index // COLOURS % 3]
 
 
 def trial_counts(trials: Mapping[str, int]) -> str:

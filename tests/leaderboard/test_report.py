@@ -12,7 +12,7 @@ import pytest
 
 from automl.errors import RunFolderError
 from automl.leaderboard.board import make_board
-from automl.leaderboard.charts import label
+from automl.leaderboard.chart import label
 from automl.leaderboard.report import inline_json, write_report
 from automl.leaderboard.store import RunFolder
 from tests.leaderboard.run_folder import Contest, Plan
