@@ -1,0 +1,155 @@
+"""Picture files: whether they can be decoded, what they really are, and what tells two of them apart.
+
+Pillow decodes them, and no format that would start another program (EPS) is among those it is offered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from automl.data.columns import as_text
+from automl.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ENDINGS = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".gif": "GIF", ".bmp": "BMP", ".webp": "WEBP",
+    ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM",
+}  # fmt: skip
+FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
+MOST_PIXELS = 89_478_485
+"""Pillow's own limit: a quarter of a gigabyte in RGB. A small file can decode to much more (a decompression bomb)."""
+MOST_BYTES = 1 << 29
+_SAMPLE_ROWS = 50
+_THREADS = 8
+
+
+class Undecodable(Exception):
+    """Why a file is no picture that can be used."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one file holds. pixels, content: digests of the RGB picture and of the bytes, empty when broken.
+
+    problem: why it cannot be decoded. format: Pillow's name for what it is.
+    """
+
+    pixels: str = ""
+    content: str = ""
+    format: str = ""
+    problem: str | None = None
+
+
+def decode(data: bytes) -> tuple[Image.Image, str]:
+    """A picture in RGB as it is meant to be seen, and its format. Raises Undecodable.
+
+    As transformers' pipelines read it: turned as its EXIF says, alpha dropped; 16-bit grey is scaled, not cut off.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > MOST_PIXELS:
+                raise Undecodable(f"it decodes to {width:,} x {height:,} pixels, over the limit of {MOST_PIXELS:,}")
+            name = str(picture.format)
+            upright: Any = ImageOps.exif_transpose(picture)
+            if upright.mode.startswith("I;16"):
+                upright = Image.fromarray((np.asarray(upright).astype(np.uint16) >> 8).astype(np.uint8))
+            return upright.convert("RGB"), name
+    except Undecodable:
+        raise
+    except Exception as error:  # each format's decoder raises kinds of its own for what it cannot read
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise Undecodable("it is none of " + ", ".join(FORMATS) if "cannot identify" in reason else reason) from None
+
+
+def _read(path: str) -> bytes:
+    try:
+        size = os.stat(path).st_size
+        if size > MOST_BYTES:
+            raise Undecodable(f"it has {size:,} bytes, over the limit of {MOST_BYTES:,}")
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise Undecodable(error.strerror or str(error)) from None
+    if not data:
+        raise Undecodable("it is empty (0 bytes)")
+    return data
+
+
+def read_rgb(path: str) -> Image.Image:
+    """The picture of a file in RGB. Raises DataError where there is none."""
+    try:
+        with _quiet():
+            return decode(_read(path))[0]
+    except Undecodable as problem:
+        raise DataError(
+            f"{path or 'a row without a path'} cannot be read as a picture: {problem}",
+            f"a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file",
+            "Replace the file, or leave its row out",
+        ) from None
+
+
+def look_at(path: str | None) -> Look:
+    """What the file holds; never raises."""
+    if not path:
+        return Look(problem="there is no path")
+    try:
+        data = _read(path)
+        picture, name = decode(data)
+    except Undecodable as problem:
+        return Look(problem=str(problem))
+    pixels = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()
+    return Look(pixels=pixels, content=hashlib.sha256(data).hexdigest(), format=name)
+
+
+def look_at_all(paths: Sequence[str | None]) -> list[Look]:
+    """Each file decoded once, on as many threads as there are cores (Pillow decodes beside Python)."""
+    with _quiet(), ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(look_at, paths))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow warns of large and odd files on standard error; here they are findings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+# -- columns of paths ------------------------------------------------------------------------------------------
+
+
+def located(column: pa.ChunkedArray, folder: Path) -> pa.ChunkedArray:
+    """Paths made absolute; a relative one counts from the folder of its table."""
+    base = folder.expanduser().absolute()
+    paths = (str(base / text) if (text := (value or "").strip()) else None for value in as_text(column).to_pylist())
+    return pa.chunked_array([pa.array(paths, pa.string())])
+
+
+def holds_pictures(column: pa.ChunkedArray, folder: Path) -> bool:
+    """Whether a column's values are paths of picture files that are there, nearly all of them."""
+    present = as_text(column).drop_null() if not pa.types.is_nested(column.type) else column[:0]
+    if not len(present):
+        return False
+    sample = present.take(np.linspace(0, len(present) - 1, min(len(present), _SAMPLE_ROWS)).astype(np.int64))
+    named = pc.match_substring_regex(pc.utf8_lower(sample), r"\.(" + "|".join(e[1:] for e in ENDINGS) + r")\s*$")
+    if pc.mean(named.cast(pa.float64())).as_py() < 0.9:
+        return False
+    paths = located(sample, folder).to_pylist()
+    return sum(os.path.isfile(path) for path in paths if path) >= 0.9 * len(sample)

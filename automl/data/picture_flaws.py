@@ -1,0 +1,74 @@
+"""What is wrong with pictures: files that are broken, named as something else, or saved twice in other bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl.data.columns import Mask
+from automl.data.images import ENDINGS, Look
+from automl.data.leakage import Keyed, first_rows, repeated
+from automl.types import Finding
+
+
+def find_picture_flaws(part: Keyed, looks: Sequence[Look], paths: Sequence[str | None]) -> list[Finding]:
+    """Broken files, endings that say something else than the bytes, and pictures saved twice in other bytes."""
+    findings = []
+    given = part.name != "train"
+    broken = _where(look.problem is not None for look in looks)
+    if broken.any():
+        first = int(np.flatnonzero(broken)[0])
+        todo = "mend or remove the files: a given part is never changed" if given else "removed before the split"
+        findings.append(
+            Finding(
+                kind="broken_images",
+                severity="refuse" if given else "repair",
+                count=int(broken.sum()),
+                what=f"{part.name}: pictures that cannot be decoded, such as {paths[first]}: {looks[first].problem}",
+                suggestion=todo,
+                rows=first_rows(part.numbers, broken),
+            )
+        )
+    endings = [Path(path or "").suffix.lower() for path in paths]
+    wrong = _where(
+        bool(look.format) and ENDINGS.get(e) != look.format for look, e in zip(looks, endings, strict=True)
+    )
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        findings.append(
+            Finding(
+                kind="wrong_extension",
+                severity="note",
+                count=int(wrong.sum()),
+                what=f"{part.name}: pictures with the ending of another format, such as {paths[first]}, which is "
+                f"{looks[first].format}",
+                suggestion="read as what they are",
+                rows=first_rows(part.numbers, wrong),
+            )
+        )
+    return findings + _find_resaved(part, looks)
+
+
+def _find_resaved(part: Keyed, looks: Sequence[Look]) -> list[Finding]:
+    """Pictures that stood before with the same pixels in other bytes."""
+    _, codes = np.unique([look.content for look in looks], return_inverse=True)
+    again = repeated(part.keys, ~part.blank) & ~repeated(codes.astype(np.int64), ~part.blank)
+    if not again.any():
+        return []
+    return [
+        Finding(
+            kind="near_duplicates",
+            severity="repair" if part.name == "train" else "warn",
+            count=int(again.sum()),
+            what=f"{part.name}: pictures that stood before with the same pixels in other bytes",
+            suggestion="removed before the split" if part.name == "train" else "kept, a given part is never changed",
+            rows=first_rows(part.numbers, again),
+        )
+    ]
+
+
+def _where(flags: Any) -> Mask:
+    return np.fromiter(flags, np.bool_)

@@ -1,0 +1,146 @@
+"""Folders of pictures as tables: a folder for each class, or parts (train, validation, test) of such folders."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from automl.data.images import ENDINGS
+from automl.errors import DataError
+
+IMAGE, LABEL = "image", "label"
+_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+_OTHER_ENDINGS = frozenset(
+    {".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".html", ".yaml", ".db", ".ini"}
+)
+
+
+def read_picture_folders(folder: Path, part_names: Mapping[str, Sequence[str]]) -> dict[str, tuple[pa.Table, int]]:
+    """By part: a table of absolute paths (`image`) and class names (`label`), and how many files were no pictures.
+
+    A class is named by its folder, whatever folders lie below it. Pictures right in the folder make a table without
+    labels. Empty where there are no pictures. Raises DataError for a loop of links, an empty class folder in the
+    training part, or two folders of one part.
+    """
+    children = _folders(folder)
+    parts = _parts(folder, children, part_names)
+    if parts:
+        return {part: _read_part(place, part) for part, place in parts.items()}
+    table, others = _read_part(folder, "train")
+    return {"train": (table, others)} if table.num_rows else {}
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a folder, hidden ones left out."""
+    found = []
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name.startswith((".", "__")):
+            continue
+        try:
+            os.stat(entry.path)
+        except OSError as error:
+            if error.errno == errno.ELOOP and Path(entry.name).suffix.lower() not in ENDINGS:
+                raise _loop(Path(entry.path)) from None
+            continue
+        if entry.is_dir():
+            found.append(Path(entry.path))
+    return found
+
+
+def _loop(path: Path) -> DataError:
+    return DataError(
+        f"{path} is a link that leads back to itself", "folders that end somewhere", "Remove the link, and run again"
+    )
+
+
+def _parts(folder: Path, children: Sequence[Path], part_names: Mapping[str, Sequence[str]]) -> dict[str, Path]:
+    """The folders of the parts, where a train folder holds class folders; else the children are classes."""
+    parts: dict[str, Path] = {}
+    for part, names in part_names.items():
+        found = [child for child in children if child.name.lower() in names]
+        if len(found) > 1:
+            listed = ", ".join(child.name for child in found)
+            raise DataError(f"{folder} holds several {part} folders: {listed}", "one of each part", "Remove one")
+        if found:
+            parts[part] = found[0]
+    # a class may be called "train" too: then it holds pictures, not folders of pictures
+    if "train" in parts and _folders(parts["train"]) and not any(True for _ in _own_pictures(parts["train"])):
+        return parts
+    return {}
+
+
+def _own_pictures(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.iterdir()) if path.suffix.lower() in ENDINGS)
+
+
+def _read_part(folder: Path, part: str) -> tuple[pa.Table, int]:
+    paths: list[str] = []
+    labels: list[str] = []
+    others, empty = 0, []
+    classes = _folders(folder)
+    for place in classes:
+        before = len(paths)
+        for path in _files(place, ()):
+            if is_picture(path):
+                paths.append(_name(path))
+                labels.append(place.name)
+            else:
+                others += 1
+        if len(paths) == before:
+            empty.append(place.name)
+    if not paths:
+        loose = [_name(path) for path in _own_pictures(folder)]
+        return pa.table({IMAGE: pa.array(loose, pa.string())}), others
+    if empty and part == "train":
+        raise DataError(
+            f"{len(empty)} class folders of {folder} hold no pictures: {', '.join(empty[:10])}",
+            f"picture files ({' '.join(ENDINGS)}) in every class folder",
+            "Add pictures, or remove these folders",
+        )
+    return pa.table({IMAGE: pa.array(paths, pa.string()), LABEL: pa.array(labels, pa.string())}), others
+
+
+def _files(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
+    """All files below a folder, in the order of their names; links to folders are followed, loops refused."""
+    place = os.path.realpath(folder)
+    if place in above:
+        raise _loop(folder)
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        path = Path(entry.path)
+        if entry.name.startswith("."):
+            continue
+        try:
+            is_folder = entry.is_dir()
+        except OSError:
+            is_folder = False  # a link that cannot be followed: as a picture's name it is a broken picture
+        if is_folder:
+            yield from _files(path, (*above, place))
+        else:
+            yield path
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file claims to be a picture: by its ending, or else by its first bytes."""
+    ending = path.suffix.lower()
+    if ending in ENDINGS or ending in _OTHER_ENDINGS:
+        return ending in ENDINGS
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith(_BEGINNINGS)
+    except OSError:
+        return False
+
+
+def _name(path: Path) -> str:
+    name = str(path.absolute())
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(
+            f"the file name {name!r} is no UTF-8", "names that every system can read", "Rename it"
+        ) from None
+    return name
