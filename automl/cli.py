@@ -20,13 +20,11 @@ DONE, NO, MISTAKE, FAILURE, INTERRUPTED = 0, 1, 2, 3, 130
 
 # Optional packages and the extra that brings each (pyproject.toml).
 _EXTRAS = {name: "train" for name in ("torch", "transformers", "ray", "optuna", "safetensors", "tokenizers")}
-_EXTRAS |= {"datasets": "train", "huggingface_hub": "train", "wandb": "wandb"}
+_EXTRAS |= {"datasets": "train", "huggingface_hub": "train", "wandb": "wandb", "peft": "lora"}
 
 _METAVARS = {"target": "COLUMN", "image": "COLUMN", "test": "FILE", "validation": "FILE", "out": "DIR"}
 _METAVARS |= {"search_spaces": "DIR", "wandb": "PROJECT", "budget": "TIME", "time_limit": "TIME"}
 _METAVARS |= {"margin": "POINTS"}
-# Fields that no task reads so far: accepted, so that the message comes from the request, but not advertised.
-_NOT_SHOWN = {"image"}
 
 Adder = Callable[[argparse.ArgumentParser], None]
 
@@ -52,8 +50,6 @@ def add_request_options(parser: argparse.ArgumentParser, *, source: bool = True)
         default = field.default
         if default not in (None, (), "", False) and "default" not in text:
             text += f" (default {','.join(default) if isinstance(default, tuple) else default})"
-        if name in _NOT_SHOWN:
-            text = argparse.SUPPRESS
         if field.annotation is bool:
             parser.add_argument(option, dest=name, action="store_const", const=True, help=text)
         else:
@@ -95,9 +91,11 @@ def _add_run_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="DATA", help="a file, a saved Hugging Face dataset, or a hub name")
+    what = "a file, a folder of pictures for each class, a saved Hugging Face dataset, or a hub name"
+    parser.add_argument("source", metavar="DATA", help=what)
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict (guessed when left out)")
     parser.add_argument("--text", metavar="A,B", help="one text column, or two separated by a comma")
+    parser.add_argument("--image", metavar="COLUMN", help="the column of picture files' paths")
     parser.add_argument("--test", metavar="FILE", help="a file of test rows, to find overlaps")
     parser.add_argument("--validation", metavar="FILE", help="a file of validation rows, to find overlaps")
     _json(parser, "the findings")

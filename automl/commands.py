@@ -110,6 +110,7 @@ def inspect(arguments: argparse.Namespace) -> int:
         arguments.source,
         target=arguments.target,
         text=names,
+        image=arguments.image,
         test=arguments.test,
         validation=arguments.validation,
     )

@@ -51,14 +51,16 @@ class RunRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str = Field(description="the data: a file, a saved Hugging Face dataset, or a hub name")
+    source: str = Field(
+        description="the data: a file, a folder of pictures per class, a saved Hugging Face dataset, or a hub name"
+    )
     target: str | None = Field(None, description="the column to predict (guessed and shown when left out)")
     text: Names | None = Field(None, description="one text column, or two separated by a comma")
-    image: str | None = Field(None, description="the column of image paths")
+    image: str | None = Field(None, description="the column of picture files' paths")
     task: str | None = Field(None, description="the task (guessed from the data)")
     metric: str | None = Field(None, description="the metric that decides (guessed from the data)")
     models: Names = Field((), description="hub ids, local folders, or package:NAME, comma-separated")
-    adapt: Names = Field(("full",), description="how to adapt each model: full, frozen")
+    adapt: Names = Field(("full",), description="how to adapt each model: full, frozen, lora")
     trials: int | None = Field(None, ge=1, description=f"trials per contender (default {DEFAULT_TRIALS})")
     budget: Duration = Field(None, description="device time per contender instead of --trials, such as 20m")
     time_limit: Duration = Field(None, description="wall clock of the whole run, such as 1h")
@@ -90,7 +92,7 @@ class RunRequest(BaseModel):
         if self.trials is not None and self.budget is not None:
             raise ValueError("--trials and --budget are both given; a run has one of them")
         if not self.adapt:
-            raise ValueError("--adapt names no adaptation; expected full, frozen, or both")
+            raise ValueError("--adapt names no adaptation; expected some of full, frozen, lora")
         if self.text is not None and not 1 <= len(self.text) <= 2:
             raise ValueError(f"--text names {len(self.text)} columns; expected one or two")
         for option in ("models", "adapt"):

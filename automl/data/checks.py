@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,11 +12,12 @@ from automl.config import RunRequest
 from automl.data.clean import Repair
 from automl.data.columns import Column
 from automl.data.guess import MOST_CLASSES, TASKS
+from automl.data.leakage import Keyed
 from automl.data.load import raise_all
 from automl.data.profile import Inspection
 from automl.errors import DataError, RequestError
 
-SUPPORTED_TASKS = ("text-classification",)
+SUPPORTED_TASKS = ("text-classification", "image-classification")
 FEWEST_ROWS = 10
 FEWEST_CLASS_ROWS = 2
 _RESERVED = ("row", "label")
@@ -29,14 +31,27 @@ def check_request(request: RunRequest) -> None:
             f"one of {', '.join(SUPPORTED_TASKS)}",
             "Change --task",
         )
-    if request.image is not None:
-        raise RequestError("--image is given", "text: images are not supported yet", "Use --text")
+    if request.image is not None and request.text is not None:
+        raise RequestError("--image and --text are both given", "inputs of one kind", "Leave one of them out")
 
 
 def check_roles(seen: Inspection, request: RunRequest) -> str:
-    """The target's name. Raises DataError where target and inputs make no text classification."""
+    """The target's name. Raises DataError where target and inputs make no task that can be prepared."""
     roles, source = seen.roles, seen.parts["train"].read_as.source
     names = ", ".join(column.name for column in seen.columns[:30])
+    pictured = any(column.kind == "image" for column in seen.columns if column.name in roles.inputs)
+    if request.task is not None and roles.inputs and pictured != request.task.startswith("image"):
+        raise DataError(
+            f"--task {request.task} is given, but {roles.inputs[0]!r} holds {'pictures' if pictured else 'text'}",
+            "a column that holds " + ("text" if pictured else "the paths of picture files"),
+            f"Name it with {'--text' if pictured else '--image'}, or leave --task out; columns: {names}",
+        )
+    if roles.target is None and [column.name for column in seen.columns] == ["image"]:
+        raise DataError(
+            f"the pictures of {source} lie in no class folders",
+            "one folder for each class, which names it",
+            "Sort the pictures into folders, or name a table with a column of paths and a column of classes",
+        )
     if roles.target is None:
         raise DataError(
             f"no column of {source} looks like a target: {roles.target_reason}",
@@ -48,9 +63,9 @@ def check_roles(seen: Inspection, request: RunRequest) -> str:
         _check_task(seen, column, names)
     if not roles.inputs:
         raise DataError(
-            f"no column of {source} holds text besides the target {roles.target!r}",
-            "one text column, or two",
-            f"Name it with --text; columns: {names}",
+            f"no column of {source} holds text or pictures besides the target {roles.target!r}",
+            "one text column, or two, or one of picture files",
+            f"Name it with --text or --image; columns: {names}",
         )
     _check_inputs(seen)
     return roles.target
@@ -72,14 +87,14 @@ def _check_task(seen: Inspection, target: Column, names: str) -> None:
             f"column {target.name!r} holds numbers ({target.distinct:,} different values, {target.low:g} to "
             f"{target.high:g}), which makes the task {task}",
             supported,
-            f"Choose another with --target (columns: {names}), or say --task text-classification "
+            f"Choose another with --target (columns: {names}), or say --task {_classifies(task)} "
             "if these numbers are names of classes",
         )
     if task == "tabular-classification":
         raise DataError(
-            "no column holds text, so the task is tabular-classification",
+            "no column holds text or picture files, so the task is tabular-classification",
             supported,
-            f"Name a text column with --text; columns: {names}",
+            f"Name a text column with --text, or one of picture files with --image; columns: {names}",
         )
     looks = "an id" if target.kind == "id" else "free text" if target.kind == "text" else "free text or an id"
     raise DataError(
@@ -88,6 +103,12 @@ def _check_task(seen: Inspection, target: Column, names: str) -> None:
         f"a target with at most {MOST_CLASSES:,} classes that come back; {supported}",
         f"Choose another with --target; columns: {names}",
     )
+
+
+def _classifies(task: str) -> str:
+    """The supported task that takes the same inputs and predicts classes."""
+    wanted = task.replace("regression", "classification")
+    return wanted if wanted in SUPPORTED_TASKS else SUPPORTED_TASKS[0]
 
 
 def _check_inputs(seen: Inspection) -> None:
@@ -107,7 +128,7 @@ def _check_inputs(seen: Inspection) -> None:
             )
         if name in _RESERVED:
             raise DataError(
-                f"the text column is named {name!r}, which a run uses for itself",
+                f"the input column is named {name!r}, which a run uses for itself",
                 "any other name",
                 "Rename the column in the file",
             )
@@ -143,8 +164,26 @@ def check_parts(seen: Inspection, request: RunRequest, target: str) -> tuple[lis
                 f"Give a file with labels with --{name}, or leave the option out",
             )
         )
+    problems += [
+        _broken(part, seen.compared[0]) for name, part in seen.keyed.items() if name != "train" and _is_broken(part)
+    ]
     raise_all(problems)
     return usable, notes
+
+
+def _is_broken(part: Keyed) -> bool:
+    return part.medium.complete and bool(part.blank.any())
+
+
+def _broken(part: Keyed, column: str) -> DataError:
+    """Nothing may be left out of a given part: its rows are what the scores stand for."""
+    first = part.rows.table[column][int(np.flatnonzero(part.blank)[0])].as_py()
+    source, count = part.rows.read_as.source, int(part.blank.sum())
+    return DataError(
+        f"{count:,} {part.medium.noun}s of {source} cannot be read, the first: {first}",
+        f"{part.name} rows that can all be read, for none of them is ever left out",
+        "Replace these files, or remove them; automl inspect lists them with their reasons",
+    )
 
 
 def check_classes(

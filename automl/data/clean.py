@@ -36,9 +36,9 @@ class Repair:
 def clean(parts: Mapping[str, Keyed]) -> tuple[dict[str, Mask], list[Repair]]:
     """Which rows of each part stay, and one repair for each reason to leave rows out.
 
-    Training rows go where their text is blank, their label missing, their text labelled in two ways, their
-    text and label a repetition, or their text one of a given validation or test. Other parts lose only rows
-    without a label, which nothing can be scored on.
+    Training rows go where their input is blank or broken, their label missing, their input labelled in two ways,
+    their input and label a repetition, or their input one of a given validation or test. Other parts lose only
+    rows without a label, which nothing can be scored on.
     """
     keep: dict[str, Mask] = {}
     repairs: list[Repair] = []
@@ -48,6 +48,7 @@ def clean(parts: Mapping[str, Keyed]) -> tuple[dict[str, Mask], list[Repair]]:
             keep[name] = ~part.unlabelled
             repairs += _repair(part, "missing_values", "rows without a label left out", part.unlabelled)
     train = parts["train"]
+    noun, aside = train.medium.noun, train.medium.aside
     stay = np.ones(len(train.keys), np.bool_)
 
     def remove(kind: str, what: str, rows: Mask) -> None:
@@ -55,17 +56,17 @@ def clean(parts: Mapping[str, Keyed]) -> tuple[dict[str, Mask], list[Repair]]:
         repairs.extend(_repair(train, kind, what, rows & stay))
         stay = stay & ~rows
 
-    remove("missing_values", "rows without text removed", train.blank)
+    remove(train.medium.unusable_kind, train.medium.unusable, train.blank)
     remove("missing_values", "rows without a label removed", train.unlabelled)
     for name in ("test", "validation"):
         if name in parts:
             other = parts[name]
             shared = overlapping(train.keys, stay, other.keys[~other.blank])
-            remove("split_overlap", f"rows whose text stands in the {name} rows removed", shared)
+            remove("split_overlap", f"rows whose {noun} stands in the {name} rows removed", shared)
     torn = conflicting(train.keys, train.label_codes, stay)
-    remove("conflicting_labels", "rows whose text stands with more than one label removed", torn)
+    remove("conflicting_labels", f"rows whose {noun} stands with more than one label removed", torn)
     twice = repeated(train.keys, stay)
-    remove("exact_duplicates", "repetitions of another row removed, case and white space aside", twice)
+    remove("exact_duplicates", f"repetitions of another row removed, {aside}", twice)
     keep["train"] = stay
     return keep, repairs
 

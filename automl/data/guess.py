@@ -13,6 +13,8 @@ from automl.errors import DataError
 MOST_CLASSES = 1000
 TASKS = {
     "text-classification": "text with a few classes",
+    "image-classification": "pictures with a few classes",
+    "image-regression": "pictures with a number",
     "text-regression": "text with a number",
     "tabular-classification": "columns with a few classes",
     "tabular-regression": "columns with a number",
@@ -60,14 +62,23 @@ def find_column(name: str, names: Sequence[str], option: str, source: str) -> st
     )
 
 
-def guess_roles(columns: Sequence[Column], rows: int, target: str | None, text: Sequence[str] | None) -> Roles:
-    """Target, inputs and task; what the user named stands as it is."""
+def guess_roles(
+    columns: Sequence[Column],
+    rows: int,
+    target: str | None,
+    text: Sequence[str] | None,
+    image: tuple[str, str] | None = None,
+) -> Roles:
+    """Target, inputs and task; what the user named stands as it is. image: the column of pictures, and why."""
     by_name = {column.name: column for column in columns}
     target_reason = "named with --target"
     if target is None:
-        target, target_reason = _guess_target(columns, rows, set(text or ()))
+        target, target_reason = _guess_target(columns, rows, {*(text or ()), *(image or ())[:1]})
     inputs_reason = "named with --text"
-    if text is not None:
+    inputs: tuple[str, ...]
+    if image is not None:
+        inputs, inputs_reason = (image[0],), image[1]
+    elif text is not None:
         inputs = tuple(text)
     else:
         inputs, inputs_reason = _guess_inputs(columns, by_name.get(target or ""))
@@ -103,7 +114,7 @@ def _guess_target(columns: Sequence[Column], rows: int, taken: set[str]) -> tupl
         if column.kind != "id":
             return column.name, f"its name says so ({_shape(column)})"
     classes = [c for c in free if c.kind != "constant" and is_classes(c, rows)]
-    if any(c.kind in ("text", "list") for c in columns):
+    if any(c.kind in ("text", "list", "image") for c in columns):
         if classes:
             fewest = min(classes, key=lambda c: c.distinct)
             return fewest.name, f"it has the fewest values that come back ({_shape(fewest)})"
@@ -160,13 +171,11 @@ def guess_task(target: Column | None, inputs: Sequence[Column], rows: int) -> tu
         return None, "there is no target"
     if target.kind == "list":
         return "token-classification", f"{target.name!r} holds a list in every row"
-    texts = bool(inputs)
+    medium = "tabular" if not inputs else "image" if inputs[0].kind == "image" else "text"
     if target.kind == "constant" or is_classes(target, rows):
-        task = "text-classification" if texts else "tabular-classification"
-        return task, f"{target.name!r} has {target.distinct} classes"
+        return f"{medium}-classification", f"{target.name!r} has {target.distinct} classes"
     if target.kind in ("number", "id") and target.low is not None:
-        task = "text-regression" if texts else "tabular-regression"
-        return task, f"{target.name!r} holds numbers with {target.distinct:,} different values"
-    if target.kind == "text" and texts:
+        return f"{medium}-regression", f"{target.name!r} holds numbers with {target.distinct:,} different values"
+    if target.kind == "text" and medium == "text":
         return "seq2seq", f"{target.name!r} holds text ({target.words:.0f} words on average)"
     return None, f"{target.name!r} ({target.kind}, {target.distinct:,} distinct values) fits no known task"

@@ -22,16 +22,28 @@ from automl.data.columns import (
     to_mask,
 )
 from automl.data.load import Rows
+from automl.data.media import TEXT, Medium
 from automl.types import Finding
 
 MOST_ROWS_SHOWN = 100
 
 
+@dataclass(frozen=True)
+class Contents:
+    """Digests of what the inputs of one part hold, by what they mean and to the byte; empty where it is nothing."""
+
+    medium: Medium
+    meaning: pa.ChunkedArray
+    exact: pa.ChunkedArray
+
+
 @dataclass(frozen=True, kw_only=True)
 class Keyed:
-    """One part with what is compared. keys: equal where the folded inputs are equal, over all parts.
+    """One part with what is compared. keys: equal where the inputs are equal (folded text, pixels), over all parts.
 
-    labels: label texts, null where missing; None where the part has no target. blank: all inputs are blank.
+    labels: label texts, null where missing; None where the part has no target. blank: the inputs hold nothing.
+    content: what an input is, where its column only points at it (a digest of a picture); None: the column itself.
+    exact: as `keys` where inputs can be equal to the byte and equal in meaning.
     """
 
     name: str
@@ -40,6 +52,9 @@ class Keyed:
     keys: Codes
     blank: Mask
     labels: pa.ChunkedArray | None
+    exact: Codes
+    content: pa.ChunkedArray | None = None
+    medium: Medium = TEXT
 
     @property
     def label_codes(self) -> Codes:
@@ -53,22 +68,35 @@ class Keyed:
         return np.asarray(pc.is_null(self.labels).to_numpy(zero_copy_only=False), np.bool_)
 
 
-def key_parts(parts: Mapping[str, Rows], inputs: tuple[str, ...], target: str | None) -> dict[str, Keyed]:
-    """The parts with their rows numbered so that equal folded inputs have equal numbers in all of them."""
-    texts = {name: row_keys(rows.table, inputs) for name, rows in parts.items()}
+def key_parts(
+    parts: Mapping[str, Rows],
+    inputs: tuple[str, ...],
+    target: str | None,
+    contents: Mapping[str, Contents] | None = None,
+) -> dict[str, Keyed]:
+    """The parts with their rows numbered so that equal inputs have equal numbers in all of them.
+
+    contents: what the inputs hold where their column only points at it; folded texts are compared without.
+    """
+    texts = {name: row_keys(rows.table, inputs) for name, rows in parts.items()} if contents is None else {}
+    texts |= {name: content.meaning for name, content in (contents or {}).items()}
     chunks = [chunk for text in texts.values() for chunk in text.chunks]
     codes = codes_of(pa.chunked_array(chunks, pa.large_string()))
     found, start = {}, 0
     for name, rows in parts.items():
         end = start + rows.table.num_rows
         labelled = target is not None and target in rows.table.column_names
+        content = None if contents is None else contents[name]
         found[name] = Keyed(
             name=name,
             rows=rows,
             numbers=rows.numbers,
             keys=codes[start:end],
-            blank=blank_rows(rows.table, inputs),
+            exact=codes[start:end] if content is None else codes_of(content.exact),
+            blank=blank_rows(rows.table, inputs) if content is None else to_mask(pc.equal(content.meaning, "")),
             labels=as_labels(rows.table[target]) if labelled else None,
+            content=None if content is None else content.meaning,
+            medium=TEXT if content is None else content.medium,
         )
         start = end
     return found
@@ -112,20 +140,20 @@ def find_repeats(part: Keyed, inputs: Sequence[str], classified: bool) -> list[F
     """Duplicates and, where the target holds classes, conflicting labels of one part."""
     findings = []
     written = ~part.blank
-    twice = repeated(part.keys, written)
+    twice = repeated(part.exact, written)
     kept = part.name != "train"
     named = " and ".join(repr(name) for name in inputs)
     if twice.any():
         same = ""
         if classified and part.labels is not None:
-            joint = _joint(part.keys, part.label_codes)
+            joint = _joint(part.exact, part.label_codes)
             same = f"; {int(repeated(joint, written).sum()):,} of them with the same label"
         findings.append(
             Finding(
                 kind="exact_duplicates",
                 severity="warn" if kept else "repair",
                 count=int(twice.sum()),
-                what=f"{part.name}: rows whose {named} stood before, case and white space aside{same}",
+                what=f"{part.name}: rows whose {named} stood before, {part.medium.aside}{same}",
                 suggestion="kept, for a given part is never changed" if kept else "removed before the split",
                 rows=first_rows(part.numbers, twice),
             )
@@ -133,13 +161,13 @@ def find_repeats(part: Keyed, inputs: Sequence[str], classified: bool) -> list[F
     if classified and part.labels is not None:
         torn = conflicting(part.keys, part.label_codes, written & ~part.unlabelled)
         if torn.any():
-            texts = len(np.unique(part.keys[torn]))
+            several = f"{len(np.unique(part.keys[torn])):,} {part.medium.noun}s"
             findings.append(
                 Finding(
                     kind="conflicting_labels",
                     severity="warn" if kept else "repair",
                     count=int(torn.sum()),
-                    what=f"{part.name}: rows of {texts:,} texts that stand with more than one label",
+                    what=f"{part.name}: rows of {several} that stand with more than one label",
                     suggestion="kept, for a given part is never changed"
                     if kept
                     else "all dropped before the split; decide on one label each to keep them",
@@ -174,7 +202,7 @@ def _overlap(part: Keyed, earlier: str, shared: Mask) -> Finding:
         kind="split_overlap",
         severity="repair" if repair else "warn",
         count=int(shared.sum()),
-        what=f"{part.name} rows that stand in {earlier} too, case and white space aside",
+        what=f"{part.name} rows that stand in {earlier} too, {part.medium.aside}",
         suggestion=f"removed from train, {part.name} is kept"
         if repair
         else "kept: both parts were given; read the validation score with care",

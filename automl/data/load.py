@@ -21,6 +21,7 @@ from automl.data.delimited import read_delimited
 from automl.data.encoding import encoding_name, read_text
 from automl.data.hugging_face import is_hub_name, is_saved_dataset, read_hub, read_saved
 from automl.data.json_rows import read_json
+from automl.data.picture_folders import read_picture_folders
 from automl.errors import DataError
 
 _DELIMITED = (".csv", ".tsv", ".tab", ".txt")
@@ -102,7 +103,8 @@ def read_rows(source: str) -> tuple[pa.Table, ReadAs]:
 def load(source: str) -> dict[str, Rows]:
     """The tables of a source by part: `train`, with `validation` and `test` where it has them.
 
-    source: a file, a folder with train/validation/test files, a saved Hugging Face dataset, or a hub name.
+    source: a file, a folder with train/validation/test files, a folder of pictures for each class (or such folders
+    in train, validation and test), a saved Hugging Face dataset, or a hub name.
     Raises DataError when nothing can be read.
     """
     path = Path(source).expanduser()
@@ -273,12 +275,28 @@ def _read_folder(path: Path) -> dict[str, Rows]:
             found[part] = files[0]
     if "train" not in found:
         names_there = [p.name for p in sorted(path.iterdir()) if p.suffix.lower() in READABLE][:5]
+        if pictures := _read_pictures(path, tables=names_there):
+            return pictures
         raise DataError(
             f"the folder {path} is no dataset",
-            "a saved Hugging Face dataset, or a train file with validation and test files beside it",
+            "a saved Hugging Face dataset, a train file with validation and test files beside it, or a folder of "
+            "pictures for each class",
             f"Name a file in it: {', '.join(names_there)}" if names_there else "Name a file",
         )
     return {part: _read_file(file) for part, file in found.items()}
+
+
+def _read_pictures(path: Path, tables: Sequence[str]) -> dict[str, Rows]:
+    """The pictures of a folder by part; none where its tables tell more of them than its folders do."""
+    found = read_picture_folders(path, _SPLIT_NAMES)
+    labelled = "label" in found["train"][0].column_names if found else False
+    if tables and (not labelled or len(found["train"][0]["label"].unique()) < 2):
+        return {}
+    parts = {}
+    for part, (table, others) in found.items():
+        format = "folders of pictures" + (f" ({others:,} other files left out)" if others else "")
+        parts[part] = _rows(table, f"{path} [{part}]" if len(found) > 1 else path, format=format)
+    return parts
 
 
 def _named_splits(tables: dict[str, pa.Table], source: str, format: str) -> dict[str, Rows]:

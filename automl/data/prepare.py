@@ -31,6 +31,7 @@ from automl.data.split import (
 from automl.types import Finding, Part, PreparedData, Schema, Split
 
 TEST_LABELS = "test_labels.arrow"
+_CONTENT = "\x00content"  # no file can name a column so
 _PARTS: tuple[str, ...] = ("train", "validation", "test")
 
 
@@ -41,7 +42,7 @@ def prepare(request: RunRequest, directory: Path) -> PreparedData:
     """
     check_request(request)
     parts = load_parts(request.source, request.validation, request.test)
-    seen = inspect_parts(parts, request.target, request.text)
+    seen = inspect_parts(parts, request.target, request.text, request.image)
     target = check_roles(seen, request)
     usable, notes = check_parts(seen, request, target)
     keyed = {name: seen.keyed[name] for name in usable}
@@ -55,11 +56,13 @@ def prepare(request: RunRequest, directory: Path) -> PreparedData:
 
 
 def _keep(part: Keyed, inputs: tuple[str, ...], keep: Mask) -> pa.Table:
-    """The rows that stay: `row`, the inputs as text, `label`."""
+    """The rows that stay: `row`, the inputs as text, `label`, and `content` where the inputs only point at it."""
     assert part.labels is not None
     columns = {"row": pa.chunked_array([part.numbers])}
     columns |= {name: as_text(part.rows.table[name]).cast(pa.string()).fill_null("") for name in inputs}
     columns["label"] = part.labels.cast(pa.string())
+    if part.content is not None:
+        columns[_CONTENT] = part.content
     return pa.table(columns).filter(pa.array(keep)).combine_chunks()
 
 
@@ -76,7 +79,10 @@ class _Cut:
 def _cut(kept: Mapping[str, pa.Table], inputs: tuple[str, ...], seed: int) -> _Cut:
     """What is not given is cut from train: the test first, then the validation from the rest."""
     tables, origin, words = dict(kept), {part: part for part in kept}, []
-    digests = {part: row_digests(table, inputs, table["label"]) for part, table in tables.items()}
+    # by what the rows hold: the same pictures are cut the same way wherever they lie
+    told = (_CONTENT,) if _CONTENT in kept["train"].column_names else inputs
+    digests = {part: row_digests(table, told, table["label"]) for part, table in tables.items()}
+    tables = {part: table.select(["row", *inputs, "label"]) for part, table in tables.items()}
     for name, size_of in (("test", test_rows), ("validation", validation_rows)):
         if name in tables:
             words.append(f"{name} given")
@@ -102,7 +108,8 @@ def _describe(
     repairs: list[Repair],
     notes: list[str],
 ) -> PreparedData:
-    roles = seen.roles
+    roles, task = seen.roles, request.task or seen.roles.task
+    assert task is not None
     counts = {part: parted.tables[part].num_rows for part in _PARTS}
     labels = parted.tables["train"]["label"]
     numbers = {part: tuple(parted.tables[part]["row"].to_pylist()) for part in _PARTS}
@@ -116,15 +123,15 @@ def _describe(
     assumptions = [rows.read_as.sentence() for rows in seen.parts.values()]
     assumptions += [
         f"target {target!r}: {roles.target_reason}",
-        f"text {' and '.join(map(repr, roles.inputs))}: {roles.inputs_reason}",
-        f"task text-classification: {'named with --task' if request.task else roles.task_reason}",
+        f"{seen.keyed['train'].medium.noun} {' and '.join(map(repr, roles.inputs))}: {roles.inputs_reason}",
+        f"task {task}: {'named with --task' if request.task else roles.task_reason}",
         *notes,
         f"rows: {listed} ({parted.strategy})",
     ]
     return PreparedData(
         directory=directory,
         schema=Schema(
-            task="text-classification",
+            task=task,
             inputs=roles.inputs,
             target=target,
             classes=tuple(sorted(labels.unique().to_pylist())),

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from automl.data.columns import Column, describe
 from automl.data.guess import Roles, find_column, guess_roles
-from automl.data.leakage import Keyed, find_overlaps, find_repeats, key_parts
+from automl.data.images import Look, holds_pictures, located, look_at_all
+from automl.data.leakage import Contents, Keyed, find_overlaps, find_repeats, key_parts
 from automl.data.load import Rows, load_parts, raise_all
+from automl.data.media import PICTURE
+from automl.data.picture_flaws import find_picture_flaws
 from automl.data.quality import find_flaws
 from automl.errors import DataError
 from automl.types import Finding
 
-_CLASSIFIED = ("text-classification", "tabular-classification")
+_CLASSIFIED = ("text-classification", "image-classification", "tabular-classification")
+_DIGESTS = ("pixels", "content")
 _ORDER = {"refuse": 0, "repair": 1, "warn": 2, "note": 3}
 
 
@@ -65,30 +72,43 @@ def inspect(
     *,
     target: str | None = None,
     text: Sequence[str] | str | None = None,
+    image: str | None = None,
     test: str | None = None,
     validation: str | None = None,
 ) -> Inspection:
     """What the data is and what is wrong with it; nothing is changed or written.
 
-    text: one column or two, as a list or separated by a comma. Raises DataError where nothing can be read or
-    a named column is not there.
+    text: one column or two, as a list or separated by a comma. image: the column of picture files.
+    Raises DataError where nothing can be read or a named column is not there.
     """
     columns = [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
-    return inspect_parts(load_parts(source, validation, test), target, columns or None)
+    return inspect_parts(load_parts(source, validation, test), target, columns or None, image)
 
 
-def inspect_parts(parts: Mapping[str, Rows], target: str | None, text: Sequence[str] | None) -> Inspection:
+def inspect_parts(
+    parts: Mapping[str, Rows], target: str | None, text: Sequence[str] | None, image: str | None = None
+) -> Inspection:
     """The same for parts that are loaded already."""
     train = parts["train"]
-    _check_names(train, target, text)
+    _check_names(train, target, text, image)
+    pictured = (image, "named with --image") if image is not None else _guess_image(train, target, text)
     columns = tuple(describe(name, train.table[name]) for name in train.table.column_names)
-    roles = guess_roles(columns, train.table.num_rows, target, text)
+    if pictured is not None:
+        columns = tuple(replace(c, kind="image") if c.name == pictured[0] else c for c in columns)
+    roles = guess_roles(columns, train.table.num_rows, target, text, pictured)
     # without text, two rows are the same where all of their columns are
     compared = roles.inputs or tuple(name for name in train.table.column_names)
     _check_parts(parts, compared)
-    keyed = key_parts(parts, compared, roles.target)
+    looks: dict[str, list[Look]] = {}
+    if pictured is not None:
+        parts = {name: _located(rows, pictured[0]) for name, rows in parts.items()}
+        looks = {name: look_at_all(rows.table[pictured[0]].to_pylist()) for name, rows in parts.items()}
+    contents = {name: _contents(found) for name, found in looks.items()} or None
+    keyed = key_parts(parts, compared, roles.target, contents)
     classified = roles.task in _CLASSIFIED
     findings: list[Finding] = []
+    for name, found in looks.items():
+        findings += find_picture_flaws(keyed[name], found, parts[name].table[compared[0]].to_pylist())
     for part in keyed.values():
         findings += find_repeats(part, compared, classified)
     findings += find_overlaps(keyed, compared)
@@ -105,6 +125,30 @@ def inspect_parts(parts: Mapping[str, Rows], target: str | None, text: Sequence[
     )
 
 
+def _guess_image(train: Rows, target: str | None, text: Sequence[str] | None) -> tuple[str, str] | None:
+    """The first column whose values are picture files, unless the user named columns of text."""
+    names = train.table.column_names if text is None else ()
+    for name in names:
+        if name != target and holds_pictures(train.table[name], _folder(train)):
+            return name, "its values are picture files that are there"
+    return None
+
+
+def _folder(rows: Rows) -> Path:
+    """The folder that a table's relative paths count from."""
+    return Path(rows.read_as.source.partition(" [")[0]).parent
+
+
+def _located(rows: Rows, column: str) -> Rows:
+    place = rows.table.column_names.index(column)
+    return replace(rows, table=rows.table.set_column(place, column, located(rows.table[column], _folder(rows))))
+
+
+def _contents(looks: Sequence[Look]) -> Contents:
+    pixels, content = (pa.array([getattr(look, name) for look in looks], pa.large_string()) for name in _DIGESTS)
+    return Contents(PICTURE, pa.chunked_array([pixels]), pa.chunked_array([content]))
+
+
 def class_counts(part: Keyed) -> dict[str, int]:
     """Rows per class, the largest first."""
     if part.labels is None:
@@ -114,18 +158,19 @@ def class_counts(part: Keyed) -> dict[str, int]:
     return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
 
 
-def _check_names(train: Rows, target: str | None, text: Sequence[str] | None) -> None:
+def _check_names(train: Rows, target: str | None, text: Sequence[str] | None, image: str | None) -> None:
     problems = []
-    for option, names in (("--target", [target] if target else []), ("--text", list(text or ()))):
+    named = {"--target": [target] if target else [], "--text": list(text or ()), "--image": [image] if image else []}
+    for option, names in named.items():
         for name in names:
             try:
                 find_column(name, train.table.column_names, option, train.read_as.source)
             except DataError as error:
                 problems.append(error)
-    if target is not None and target in (text or ()):
+    if target is not None and target in (*(text or ()), image):
         problems.append(
             DataError(
-                f"column {target!r} is both --target and --text",
+                f"column {target!r} is both --target and {'--image' if target == image else '--text'}",
                 "two different columns",
                 "Change one of them",
             )
@@ -143,7 +188,7 @@ def _check_parts(parts: Mapping[str, Rows], compared: Sequence[str]) -> None:
                     f"{rows.read_as.source} has no column {', '.join(map(repr, missing))}",
                     f"the {name} rows with the columns of the training rows; it has: "
                     + ", ".join(rows.table.column_names[:30]),
-                    "Rename its columns, or choose the text with --text",
+                    "Rename its columns, or choose the inputs with --text or --image",
                 )
             )
     raise_all(problems)

@@ -112,7 +112,8 @@ def _spoilt(part: str, rows: Rows, roles: Roles, columns: Sequence[Column]) -> l
     findings = []
     read_as = rows.read_as
     texts = [c.name for c in columns if c.kind in ("text", "category") and c.name in rows.table.column_names]
-    texts = list(roles.inputs) or texts
+    pictured = {c.name for c in columns if c.kind == "image"}
+    texts = [name for name in roles.inputs if name not in pictured] or texts
     matched = {pattern: _anywhere(rows, texts, pattern) for pattern in (_GARBLED, _ENTITY, _CONTROL, r"[^\x00-\x7f]")}
     if read_as.encoding not in (None, "utf-8"):
         what = f"{part}: read as {encoding_name(read_as.encoding or '')}; these rows hold letters beyond ASCII"
