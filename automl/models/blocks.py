@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ class Blocks:
 
     stem: modules that run before the layers, in order; the first makes the hidden states from the inputs.
     layers: blocks 1..L. layer_list: the list that the model's own forward walks through.
+    top: modules of the body that run right after the layers, one tensor in and out; part of block L.
     """
 
     model: nn.Module
@@ -23,6 +25,9 @@ class Blocks:
     layer_list: nn.ModuleList
     never_empty: bool = False
     """Whether the forward breaks when no layer is left (DeBERTa's)."""
+    top: tuple[nn.Module, ...] = ()
+    cuttable: bool = True
+    """Whether stored activations can stand in for the lower blocks: not where more than one tensor goes up."""
 
     @property
     def depth(self) -> int:
@@ -36,6 +41,8 @@ class Blocks:
             block_of |= {id(p): 0 for p in module.parameters()}
         for index, layer in enumerate(self.layers, start=1):
             block_of |= {id(p): index for p in layer.parameters()}
+        for module in self.top:
+            block_of |= {id(p): self.depth for p in module.parameters()}
         found: list[list[tuple[str, nn.Parameter]]] = [[] for _ in range(self.depth + 2)]
         for name, parameter in self.model.named_parameters():
             found[block_of.get(id(parameter), self.depth + 1)].append((name, parameter))
@@ -43,10 +50,15 @@ class Blocks:
 
     def modules(self, block: int) -> list[nn.Module]:
         """The modules of the stem (0) or of one layer (1..L)."""
-        return list(self.stem) if block == 0 else [self.layers[block - 1]]
+        if block == 0:
+            return list(self.stem)
+        return [self.layers[block - 1], *(self.top if block == self.depth else ())]
 
     def run_until(self, depth: int, batch: Mapping[str, Tensor]) -> Tensor:
-        """The output of block `depth` for a batch, shape (rows, positions, width); later blocks do not run."""
+        """The output of block `depth` for a batch: (rows, positions, width), or (rows, channels, height, width).
+
+        Later blocks do not run.
+        """
 
         def stop(module: nn.Module, arguments: object, output: Tensor | tuple[Tensor, ...]) -> None:
             raise _Reached(output[0] if isinstance(output, tuple) else output)
@@ -67,9 +79,25 @@ class _Reached(Exception):
 
 
 class StoredPrefix(nn.Module):
-    """Stands where the stem stood and returns stored activations of shape (rows, positions, width)."""
+    """Stands where the stem stood and returns stored activations, as `Blocks.run_until` gives them."""
 
     activations: Tensor | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stood_here: tuple[nn.Module, ...] = ()  # in a tuple, so that it is no part of the model
+
+    def stand_for(self, module: nn.Module) -> None:
+        self._stood_here = (module,)
+
+    def __getattr__(self, name: str) -> Any:
+        """A forward may ask the stem for more than its output, such as the dtype of its weights (ViT's does)."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "_stood_here" or not self._stood_here:
+                raise
+            return getattr(self._stood_here[0], name)
 
     def forward(self, *arguments: object, **keywords: object) -> Tensor:
         assert self.activations is not None, "a batch of stored activations must be set before the forward"
@@ -105,7 +133,9 @@ class CutModel:
         del self._blocks.layer_list[: self._depth]
         if self._blocks.never_empty and not len(self._blocks.layer_list):
             self._blocks.layer_list.append(PassingLayer())
-        for index, module in enumerate(self._blocks.stem):
+        self.prefix.stand_for(self._blocks.stem[0])
+        replaced = [*self._blocks.stem, *(self._blocks.top if self._depth == self._blocks.depth else ())]
+        for index, module in enumerate(replaced):
             parent, name = _place(self._blocks.model, module)
             self._places.append((parent, name, module))
             parent._modules[name] = self.prefix if index == 0 else PassThrough()

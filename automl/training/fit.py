@@ -134,6 +134,8 @@ class Training:
         try:
             if self.task.is_augmented(self.spec.recipe):
                 raise TooLarge("inputs are augmented at random")
+            if not self.blocks.cuttable:
+                raise TooLarge(f"{type(self.model).__name__} cannot start in its middle")
             with self.clock.charging("cache"):
                 stored = {p: store_activations(self.cache, p, part, *place) for p, part in parts.items()}
         except TooLarge as reason:
