@@ -122,7 +122,6 @@ class Training:
         self.unfreezing = Unfreezing(self.recipe, self.blocks.depth)
         self.optimizer = BlockwiseAdamW(self.blocks, self.recipe, self.unfreezing)
         self._store_prefix()
-        self._augmenting = torch.Generator().manual_seed(spec.seed)
         seed_everything(spec.seed + 1)  # the same stream of dropout whether or not the store had to be built
 
     def _store_prefix(self) -> None:
@@ -202,7 +201,7 @@ class Training:
                 self.optimizer.train_mode(self.model)
             elif not self.model.training:
                 self.optimizer.train_mode(self.model)
-            loss = self._backward(wrapped, indices)
+            loss = self._backward(wrapped, indices, seen)
             if math.isfinite(loss):
                 self.optimizer.step(progress)
                 losses.add(loss, len(indices))
@@ -229,7 +228,7 @@ class Training:
                     saved_at = self.clock.device_seconds
         resume_file.unlink(missing_ok=True)
 
-    def _backward(self, wrapped: nn.Module, indices: NDArray[np.int64]) -> float:
+    def _backward(self, wrapped: nn.Module, indices: NDArray[np.int64], seen: int) -> float:
         """Gradients of one global batch; the mean loss of this worker's share of it."""
         rank, world = self.context.rank, self.context.world
         own = indices[rank::world]
@@ -237,7 +236,9 @@ class Training:
             own, weight = indices[:1], 0.0
         else:
             weight = len(own) * world / len(indices)
-        batch = self.task.augment(self._make_batch(self.train, own), self.spec.recipe, self._augmenting)
+        # by the place in the training: what is resumed varies its inputs as if it had never stopped
+        varying = torch.Generator().manual_seed((self.spec.seed << 32) + seen * world + rank)
+        batch = self.task.augment(self._make_batch(self.train, own), self.spec.recipe, varying)
         labels = batch.pop("labels")
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             loss = self.task.loss(wrapped(**batch), labels, self.spec.recipe)
