@@ -118,6 +118,9 @@ def shuffled_batches(
         bucket = order[start : start + batch_size * bucket_batches]
         bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
         batches.extend(bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1:  # batch norm has no variance of one row
+        lone = batches.pop()
+        batches[-1] = np.concatenate([batches[-1], lone])
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
