@@ -23,7 +23,7 @@ BATCH_ROWS = 1_024
 
 
 class FineTunedModel:
-    """A shipped model. `predict` takes texts (or pairs of texts); loading happens at the first call."""
+    """A shipped model. `predict` takes texts, pairs of texts or paths of pictures; loaded at the first call."""
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
@@ -54,7 +54,7 @@ class FineTunedModel:
     def predict_proba(self, inputs: Sequence[Any] | pa.Table) -> NDArray[np.float32]:
         """Probabilities, shape (rows, classes), classes in the order of `schema.classes`.
 
-        inputs: texts; pairs of texts where the model takes two; or a table with the input columns.
+        inputs: texts or paths of pictures; pairs of texts where the model takes two; or a table of the input columns.
         """
         table = self._as_table(inputs)
         parts = [
@@ -134,6 +134,7 @@ def predict_file(run: Path | str, data: str, out: Path | str, row: str | None = 
     model = model_of(run, row)
     table, _ = read_rows(data)
     _, task, *_ = model._load()
+    table = task.located(table, model.schema, Path(data).parent)
     answers = task.answers(model.predict_proba(table), model.schema)
     for name, values in answers.items():
         column = pa.array(values)

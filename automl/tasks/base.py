@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,10 @@ class Task(ABC):
     @abstractmethod
     def encode(self, table: pa.Table, schema: Schema, processor: Any, limits: Mapping[str, int]) -> dict[str, Field]:
         """Model inputs of every row, ragged, by the name of the model's argument. limits: the family's."""
+
+    def located(self, table: pa.Table, schema: Schema, folder: Path) -> pa.Table:
+        """The rows of a user's file, where inputs that are relative paths count from `folder`; unchanged here."""
+        return table
 
     @abstractmethod
     def labels(self, table: pa.Table, schema: Schema) -> NDArray[np.int64]:
