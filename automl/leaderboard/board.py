@@ -87,7 +87,7 @@ def make_board(folder: RunFolder, why: str) -> Leaderboard:
         wall_seconds=_wall_seconds(folder),
         rows=rows,
     )
-    write_atomically(folder.scores_file, _dump(_confusions(contest, scored)))
+    write_atomically(folder.scores_file, _dump(_beyond_the_board(contest, scored)))
     write_atomically(folder.leaderboard_json, _dump(board.to_json()))
     write_atomically(folder.leaderboard_md, board.to_markdown())
     return board
@@ -176,14 +176,20 @@ def _wall_seconds(folder: RunFolder) -> dict[str, float]:
     return {**phases, "total": round(timings.get("total", sum(phases.values())), 3)}
 
 
-def _confusions(contest: Mapping[str, Any], scored: ScoredRun) -> dict[str, Any]:
+def _beyond_the_board(contest: Mapping[str, Any], scored: ScoredRun) -> dict[str, Any]:
     """What the report shows of the test beyond the board, so that it need not open the test again."""
     parts = {"contender": scored.finals, "baseline": scored.baselines}
     return {
         "classes": contest["schema"]["classes"],
         "test_rows": scored.test_rows,
         "rows": [
-            {"contender": name, "kind": kind, "confusion": one.confusion.round(4).tolist()}
+            {
+                "contender": name,
+                "kind": kind,
+                "confusion": one.confusion.round(4).tolist(),
+                "calibration": one.calibration.to_json() if one.calibration else None,
+                "mistakes": [asdict(mistake) for mistake in one.mistakes],
+            }
             for kind, part in parts.items()
             for name, one in part.items()
             if one.trainings

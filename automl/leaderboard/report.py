@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,18 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from automl.errors import RunFolderError
-from automl.leaderboard import charts, explain
+from automl.leaderboard import charts, explain, scored_charts, search_charts
 from automl.leaderboard.board import Leaderboard
+from automl.leaderboard.calibration import Calibration
+from automl.leaderboard.chart import Chart
+from automl.leaderboard.examples import examples
+from automl.leaderboard.importance import importance
+from automl.leaderboard.overfitting import fit_of, overfitting
+from automl.leaderboard.quoting import finding_quotes
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.verdict import score
 from automl.metrics import Metric, get_metric
-from automl.types import LeaderboardRow
+from automl.types import LeaderboardRow, TrialResult
 
 TEMPLATES = Path(__file__).parent / "templates"
 _OPEN_CURVES = 4
@@ -60,7 +69,9 @@ def inline_json(value: Any) -> Markup:
 
 def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
     contest, metric = folder.read_contest(), get_metric(board.metric)
-    trials = folder.trials()
+    scores = json.loads(folder.scores_file.read_text(encoding="utf-8"))
+    trials, findings = folder.trials(), folder.profile().get("findings", [])
+    quoted = examples(folder, board, scores)
     names = [row.contender for row in board.rows if row.kind == "contender"]
     curves = [charts.curves_chart(trials, name, index, metric) for index, name in enumerate(names)]
     winners, recipe_rows = explain.recipes(board)
@@ -69,16 +80,25 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
         "board": board,
         "rows": [_shown(row, metric) for row in board.rows],
         "metric": metric.title or metric.name,
-        "other_metrics": _other_metrics(board, metric),
+        "other_metrics": _other_metrics(board, metric, scores),
         "takeaways": explain.takeaways(board, metric),
         "trust": list(explain.reasons_to_trust(board, metric)),
         "scores": charts.scores_chart(board.rows, metric),
         "history": charts.history_chart(trials, names, metric),
-        "curves": [chart for chart in curves if chart is not None],
+        "curves": _present(curves),
         "fold_curves": len(names) > _OPEN_CURVES,
-        "mistakes": _mistakes(folder, board),
+        "overfitting": [overfitting(name, fit) for name in names if (fit := fit_of(trials, name)) is not None],
+        **_searched(trials, names, contest.get("spaces", {}), metric),
+        "mistakes": _mistakes(board, scores),
+        "calibrations": _calibrations(board, scores),
+        "costs": _present(
+            [scored_charts.search_cost_chart(board.rows, metric), scored_charts.answer_cost_chart(board.rows, metric)]
+        ),
+        "examples": quoted,
+        "quotes_rows": bool(quoted) or any(finding_quotes(finding) for finding in findings),
+        "quoting_findings": any(finding_quotes(finding) for finding in findings),
         "repairs": folder.cleaning().get("repairs", []),
-        "findings": folder.profile().get("findings", []),
+        "findings": findings,
         "spaces": {name: explain.space_table(space) for name, space in contest.get("spaces", {}).items()},
         "winners": winners,
         "recipe_rows": recipe_rows,
@@ -86,8 +106,41 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
         "environment": _flat(folder.environment()),
         "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "script": Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
-        "plotly": Markup(get_plotlyjs().replace("</script", "<\\/script")),
+        "plotly": _packed_plotly(),
     }
+
+
+@lru_cache(maxsize=1)
+def _packed_plotly() -> str:
+    """Plotly's bundle for the page to unpack: gzip in base64 is less than half of the 4.8 MB that it has."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode("utf-8"), mtime=0)).decode("ascii")
+
+
+def _present(made: Sequence[Chart | None]) -> list[Chart]:
+    return [chart for chart in made if chart is not None]
+
+
+def _searched(
+    trials: Sequence[TrialResult], names: Sequence[str], spaces: Mapping[str, Any], metric: Metric
+) -> dict[str, Any]:
+    """Importance and recipes of every contender; where its trials cannot tell, a reason in the place of a bar."""
+    found = [importance(name, spaces.get(name, {}), trials, metric) for name in names]
+    bars = [search_charts.importance_chart(one, index) for index, one in enumerate(found)]
+    lines = [
+        search_charts.recipes_chart(trials, name, index, spaces.get(name, {}), metric)
+        for index, name in enumerate(names)
+    ]
+    unknown = [(one.contender, one.why_not) for one in found if one.why_not]
+    return {"importances": _present(bars), "no_importance": unknown, "recipes": _present(lines)}
+
+
+def _calibrations(board: Leaderboard, scores: Mapping[str, Any]) -> list[Chart]:
+    found = {one["contender"]: one["calibration"] for one in scores["rows"] if one["kind"] == "contender"}
+    told = [(row.contender, found.get(row.contender)) for row in board.rows if row.kind == "contender"]
+    return [
+        scored_charts.calibration_chart(name, number, Calibration.from_json(values))
+        for number, (name, values) in enumerate((name, values) for name, values in told if values)
+    ]
 
 
 def _shown(row: LeaderboardRow, metric: Metric) -> dict[str, Any]:
@@ -106,20 +159,27 @@ def _shown(row: LeaderboardRow, metric: Metric) -> dict[str, Any]:
     return shown
 
 
-def _other_metrics(board: Leaderboard, metric: Metric) -> dict[str, Any]:
+def _other_metrics(board: Leaderboard, metric: Metric, scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Every metric but the deciding one, and how far each row's confidence is off."""
     names = list(dict.fromkeys(name for row in board.rows for name in row.metrics if name != metric.name))
     known = [get_metric(name) for name in names]
+    off = {
+        one["contender"]: f"{one['calibration']['error'] * 100:.1f}" for one in scores["rows"] if one["calibration"]
+    }
     rows = [
-        (row.contender, [score(row.metrics[m.name], m) if m.name in row.metrics else "-" for m in known])
+        (
+            row.contender,
+            [*(score(row.metrics[m.name], m) if m.name in row.metrics else "–" for m in known),
+             off.get(row.contender, "–")],
+        )
         for row in board.rows
         if row.metrics
-    ]
-    return {"head": [one.title or one.name for one in known], "rows": rows}
+    ]  # fmt: skip
+    return {"head": [*(one.title or one.name for one in known), "calibration error (ECE, points)"], "rows": rows}
 
 
-def _mistakes(folder: RunFolder, board: Leaderboard) -> list[dict[str, Any]]:
+def _mistakes(board: Leaderboard, scores: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Confusions and classes of every contender that was scored, in the order of the board."""
-    scores = json.loads(folder.scores_file.read_text(encoding="utf-8"))
     found = {one["contender"]: one for one in scores["rows"] if one["kind"] == "contender"}
     classes: list[str] = scores["classes"]
     mistakes = []

@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any, Literal
 
+from automl.leaderboard.quoting import DataQuotes
 from automl.leaderboard.score import ScoredRun, ScoredTrainings
 from automl.leaderboard.statistics import Comparison, Interval, Sample, compare, mean_interval, tie_groups
 from automl.leaderboard.store import RunFolder
@@ -64,6 +65,7 @@ class _Records:
         self._baselines = folder.baselines()
         self._winners = folder.read_winners()
         self._measured = folder.measurements()
+        self._quotes = DataQuotes(folder.data)
         self._spent: dict[str, float] = {}
         for spend in folder.ledger():
             self._spent[spend.contender] = self._spent.get(spend.contender, 0.0) + spend.device_seconds
@@ -78,7 +80,7 @@ class _Records:
         searched: list[str] = [trial.status for trial in own if trial.kind == "trial"]
         return replace(
             row,
-            error=self._error(finals, winner, own),
+            error=self._quotes.without_rows(self._error(finals, winner, own)),
             search_validation=winner.get("search_validation"),
             default_test_mean=default_mean,
             tuned_minus_default=tuned,
@@ -94,7 +96,7 @@ class _Records:
         row = self._row(name, "baseline", scored, own)
         problem = scored.problems[0].partition(": ")[2] if scored.problems else "planned, but not on record"
         spent = self._spent.get(name, sum(result.cost.device_seconds for result in own))
-        return replace(row, device_seconds=spent, error=None if scored.sample else problem)
+        return replace(row, device_seconds=spent, error=None if scored.sample else self._quotes.without_rows(problem))
 
     def _row(
         self,

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from automl.data.split import rows_sha256
 from automl.errors import RunFolderError, SealedTest
+from automl.leaderboard.calibration import Calibration, calibration_of
+from automl.leaderboard.mistakes import Mistake, confident_mistakes
 from automl.leaderboard.resampling import TestDraws, deviations
 from automl.leaderboard.statistics import Sample
 from automl.leaderboard.store import RunFolder, append_line, now
@@ -32,6 +34,7 @@ class ScoredTrainings:
     trainings: those whose predictions could be scored, in the order of their seeds.
     sample: the deciding metric, turned so that higher is better. metrics: test mean of every metric.
     confusion: shape (classes, classes), rows are true, mean count over the trainings.
+    calibration: None without trainings. mistakes: the rows most surely wrong, for the report's examples.
     problems: why trainings are missing here.
     """
 
@@ -39,6 +42,8 @@ class ScoredTrainings:
     sample: Sample | None
     metrics: dict[str, float | None]
     confusion: NDArray[np.float64]
+    calibration: Calibration | None
+    mistakes: tuple[Mistake, ...]
     problems: tuple[str, ...]
     sign: float
 
@@ -164,11 +169,14 @@ def _score(
         pairs = labels * classes + predictions.argmax(axis=1)
         confusion += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
     sign = 1.0 if metric.higher_is_better else -1.0
+    told = [predictions for _, predictions, _ in kept]
     return ScoredTrainings(
         trainings=tuple(result for result, _, _ in kept),
         sample=_sample(name, kept, metric, labels, sign, draws) if kept else None,
-        metrics={one.name: _mean(one, labels, [p for _, p, _ in kept]) for one in metrics} if kept else {},
+        metrics={one.name: _mean(one, labels, told) for one in metrics} if kept else {},
         confusion=confusion / max(len(kept), 1),
+        calibration=calibration_of(labels, told) if told else None,
+        mistakes=confident_mistakes(labels, told),
         problems=tuple(problems),
         sign=sign,
     )

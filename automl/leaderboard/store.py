@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import yaml
 
 from automl.config import RunRequest
 from automl.errors import RunFolderError
+from automl.leaderboard import chain
 from automl.types import Contender, Spend, TrialResult, TrialSpec
 
 
@@ -37,10 +40,14 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Add one JSON line durably; a line cut off by a crash is ended first, so that it stays alone."""
-    data = (json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """Add one JSON line durably, chained to the last whole line before it (chain.py).
+
+    A line cut off by a crash is ended first, so that it stays alone; the chain passes over it.
+    """
     with open(path, "ab+") as file:
-        if file.tell() > 0:
+        line = chain.chained(path.name, value, chain.last_line(file))
+        data = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        if file.seek(0, os.SEEK_END) > 0:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 data = b"\n" + data
@@ -56,13 +63,10 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """
     if not path.exists():
         return
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:  # bytes: a crash may cut a letter in two
         for line in file:
-            try:
-                value = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(value, dict):
+            value = chain.parse(line)
+            if value is not None:
                 yield value
 
 
@@ -156,7 +160,11 @@ class RunFolder:
     # -- records -------------------------------------------------------------------------------------
 
     def append_trial(self, result: TrialResult) -> None:
+        """Add a line, with the hash of the predictions that the training left."""
         file = self.baselines_file if result.kind == "baseline" else self.trials_file
+        predictions = self.path / (result.predictions_file or "")
+        if result.predictions_sha256 is None and predictions.is_file():
+            result = replace(result, predictions_sha256=hashlib.sha256(predictions.read_bytes()).hexdigest())
         append_line(file, result.to_json())
 
     def trials(self) -> list[TrialResult]:

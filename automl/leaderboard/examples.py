@@ -1,0 +1,109 @@
+"""Rows of the data that the report quotes: test inputs that the best contenders get wrong with confidence.
+
+Nothing else of the house shows a data row; the report says in its head that it does (see report.html).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from automl.data.prepare import read_part
+from automl.leaderboard.board import Leaderboard
+from automl.leaderboard.mistakes import Mistake
+from automl.leaderboard.store import RunFolder
+
+_CONTENDERS = 3
+_LETTERS = 280
+_THUMBNAIL_PIXELS = 96
+_PICTURES = "image"
+"""An input column of this name holds paths of pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quoted:
+    """One input of a row: its column, its text cut short, and a thumbnail as a data URI where it is a picture."""
+
+    column: str
+    text: str
+    thumbnail: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """row: its number in the source file, from 0. wrong: '5 of 5'. sure: mean percent of confidence."""
+
+    row: int
+    inputs: tuple[Quoted, ...]
+    true: str
+    called: str
+    wrong: str
+    sure: str
+
+
+def examples(folder: RunFolder, board: Leaderboard, scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """By contender of the best rank, up to three: its confident mistakes with their inputs.
+
+    Empty where the test's inputs were cleared away, or nothing is often wrong. Reads inputs, never labels:
+    those of the rows shown were written down when the test was scored.
+    """
+    ranked = [row for row in board.rows if row.kind == "contender" and row.status == "ok"]
+    best = [row.contender for row in ranked if row.tie_group == ranked[0].tie_group][:_CONTENDERS]
+    told = {one["contender"]: one.get("mistakes") or [] for one in scores["rows"] if one["kind"] == "contender"}
+    mistakes = {name: [Mistake(**one) for one in told[name]] for name in best if told.get(name)}
+    if not mistakes or not (folder.data / "test.arrow").exists():
+        return []
+    test, classes = read_part(folder.data, "test"), scores["classes"]
+    columns = [column for column in folder.read_contest()["schema"]["inputs"] if column in test.column_names]
+    found = []
+    for name, own in mistakes.items():
+        taken = test.take([one.place for one in own]).to_pylist()
+        rows = [_example(values, columns, one, classes) for values, one in zip(taken, own, strict=True)]
+        found.append({"name": name, "rows": rows})
+    return found
+
+
+def _example(values: Mapping[str, Any], columns: Sequence[str], one: Mistake, classes: Sequence[str]) -> Example:
+    return Example(
+        row=values["row"],
+        inputs=tuple(_quoted(column, values[column]) for column in columns),
+        true=classes[one.true],
+        called=classes[one.called],
+        wrong=f"{one.wrong} of {one.trainings}",
+        sure=f"{one.confidence * 100:.0f}",
+    )
+
+
+def _quoted(column: str, value: object) -> Quoted:
+    if column == _PICTURES and isinstance(value, str):
+        return Quoted(column=column, text=cut(Path(value).name), thumbnail=thumbnail(Path(value)))
+    return Quoted(column=column, text=cut(value))
+
+
+def cut(value: object, longest: int = _LETTERS) -> str:
+    """Text on one line, without control letters (some turn the line's direction around), and not too long."""
+    letters = "".join(" " if unicodedata.category(letter) in ("Cc", "Cf") else letter for letter in str(value))
+    line = " ".join(letters.split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def thumbnail(path: Path) -> str | None:
+    """A small picture as a data URI; None where it cannot be shown, for the report can do without."""
+    try:
+        from PIL import Image  # comes with image tasks; a text report needs none
+    except ImportError:
+        return None
+    try:
+        with Image.open(path) as picture:
+            picture.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
+            small = picture.convert("RGB")
+            room = io.BytesIO()
+            small.save(room, "PNG", optimize=True)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # broken, gone, or far too large
+        return None
+    return "data:image/png;base64," + base64.b64encode(room.getvalue()).decode("ascii")
