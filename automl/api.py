@@ -47,7 +47,7 @@ class Board:
 
 def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
     """Prepare, search, decide and report. Raises AutoMLError; nothing is left behind when the request is bad."""
-    require_training()
+    require_training(request.adapt)
     out = Path(request.out or Path("runs") / request.run_name)
     request = request.resolved(out=str(out))
     folder, tracker = RunFolder(out), _trackers(request, trackers)
@@ -72,6 +72,7 @@ def resume(path: Path | str, *, trackers: Sequence[Tracker] = ()) -> Board:
     folder = RunFolder.existing(path)
     with folder.lock():
         request = folder.read_request().resolved(out=str(folder.path))
+        require_training(request.adapt)
         tracker = _trackers(request, trackers)
         if not folder.contest_file.exists():
             with timed(folder, "prepare"), _scratch(folder.path) as scratch:
@@ -97,7 +98,7 @@ def predict(run: Path | str, data: str, out: Path | str, row: str | None = None)
 
 def plan(request: RunRequest) -> str:
     """What a run would do, in plain text; nothing is kept."""
-    require_training()
+    require_training(request.adapt)
     from automl.search.plan import describe_plan
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -105,13 +106,15 @@ def plan(request: RunRequest) -> str:
         return describe_plan(request, contest, prepared)
 
 
-def require_training() -> None:
-    """Raises MissingExtra unless the packages that training needs are installed (none is imported)."""
+def require_training(adaptations: Sequence[str] = ()) -> None:
+    """Raises MissingExtra unless the packages that training so needs are installed (none is imported)."""
     from importlib.util import find_spec
 
     for package in ("torch", "transformers", "ray", "optuna"):
         if find_spec(package) is None:
             raise MissingExtra.of(package, "train", "fine-tuning")
+    if "lora" in adaptations and find_spec("peft") is None:
+        raise MissingExtra.of("peft", "lora", "--adapt lora")
 
 
 def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[dict[str, Any], PreparedData]:

@@ -196,6 +196,7 @@ class TrialResult(_Plain):
     metrics: dict[str, float] = field(default_factory=dict)
     latency_ms_p50: float | None = None
     parameters: int | None = None
+    trainable_parameters: int | None = None
     model_dir: str | None = None
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,18 @@ if TYPE_CHECKING:
     import torch
 
     from automl.models.blocks import Blocks
+
+
+ADAPTER_FOLDER = "adapter"
+"""In the folder of a model that was trained with LoRA: the adapters alone, in peft's layout."""
+
+
+@dataclass(frozen=True)
+class LoraTargets:
+    """Names of modules in a model. linear: layers that get adapters. head: modules that learn whole."""
+
+    linear: tuple[str, ...]
+    head: tuple[str, ...]
 
 
 class ModelFamily(ABC):
@@ -49,6 +62,13 @@ class ModelFamily(ABC):
     @abstractmethod
     def blocks(self, model: torch.nn.Module) -> Blocks:
         """The model as an ordered list of blocks, from the inputs up."""
+
+    def lora_targets(self, model: torch.nn.Module) -> LoraTargets:
+        """What LoRA adapts. Asked only of families with the adaptation "lora", which name it themselves.
+
+        The rest of the model must not change: a body with running statistics cannot be adapted so.
+        """
+        raise AssertionError(f"{self.name} has no adaptation 'lora'")
 
     @abstractmethod
     def pooled(self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:

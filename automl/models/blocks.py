@@ -164,8 +164,9 @@ def longest_layer_list(body: nn.Module) -> nn.ModuleList:
     return max(lists, key=len)
 
 
-def count_parameters(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
+def count_parameters(model: nn.Module, learning: bool = False) -> int:
+    """All parameters, or those alone that learn now."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or not learning)
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype | None:

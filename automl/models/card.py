@@ -10,10 +10,15 @@ from typing import Any
 
 import yaml
 
+from automl.models.base import ADAPTER_FOLDER
 from automl.types import LeaderboardRow
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
 _PIPELINES = {"text-classification": "text-classification"}
+_AUTO_CLASSES = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "image-classification": "AutoModelForImageClassification",
+}
 _SHOWN_VERSIONS = ("torch", "transformers", "ray", "optuna")
 
 
@@ -40,6 +45,7 @@ def write_card(
             "",
             *_summary(row, contest, checkpoint),
             *_use(directory, row, contest),
+            *_adapter(directory, row, contest, checkpoint),
             *_scores(row, contest),
             *_training(row, contest, checkpoint),
             *_data(contest, split),
@@ -105,6 +111,29 @@ def _use(directory: Path, row: LeaderboardRow, contest: Mapping[str, Any]) -> li
         first, second = (plain(name) for name in contest["schema"]["inputs"])
         lines += [f"`text` is {first}, `text_pair` is {second}.", ""]
     return lines
+
+
+def _adapter(
+    directory: Path, row: LeaderboardRow, contest: Mapping[str, Any], checkpoint: Mapping[str, Any]
+) -> list[str]:
+    """How to put the adapters on the pretrained weights, where the model was trained with LoRA."""
+    loader = _AUTO_CLASSES.get(contest["task"])
+    if loader is None or not (directory / ADAPTER_FOLDER).is_dir():
+        return []
+    name = str(checkpoint["name"]) if checkpoint.get("kind") == "hub" else "the pretrained weights"
+    classes = len(contest["schema"]["classes"])
+    lines = ["## Adapter", ""]
+    lines += ["Trained with LoRA and merged: the weights here work as they are, without peft. The adapters"]
+    lines[-1] += f" and the head alone are in `{ADAPTER_FOLDER}/`; with peft they go on the pretrained weights:"
+    lines += [
+        "",
+        "```python",
+        "from peft import PeftModel",
+        f"from transformers import {loader}",
+    ]
+    lines += ["", f"base = {loader}.from_pretrained({name!r}, num_labels={classes})"]
+    folder = f"{row.model_dir or directory.name}/{ADAPTER_FOLDER}"
+    return [*lines, f"model = PeftModel.from_pretrained(base, {folder!r})", "```", ""]
 
 
 def _scores(row: LeaderboardRow, contest: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from automl.errors import CheckpointError
-from automl.models.base import ModelFamily
+from automl.models.base import LoraTargets, ModelFamily
 from automl.models.blocks import Blocks, longest_layer_list
 from automl.types import Checkpoint, Schema
 
@@ -35,7 +35,7 @@ _STEM_NAMES = ("embeddings", "embeddings_project", "embedding_hidden_mapping_in"
 class TextEncoder(ModelFamily):
     name = "text_encoder"
     heads = frozenset({"sequence-classification"})
-    adaptations = frozenset({"full", "frozen"})
+    adaptations = frozenset({"full", "frozen", "lora"})
 
     def claims(self, checkpoint: Checkpoint) -> bool:
         return checkpoint.model_type in MODEL_TYPES
@@ -111,6 +111,19 @@ class TextEncoder(ModelFamily):
             layer_list=layers,
             never_empty=str(getattr(model.config, "model_type", "")).startswith("deberta"),
         )
+
+    def lora_targets(self, model: nn.Module) -> LoraTargets:
+        """Every linear layer of the blocks; the head is what is not in the body, and the pooler.
+
+        What else stands outside the blocks (last norms, DeBERTa's relative positions) is pretrained body.
+        """
+        body: nn.Module = model.base_model  # type: ignore[assignment]
+        in_blocks = {id(module) for layer in self.blocks(model).layers for module in layer.modules()}
+        named = dict(model.named_modules())
+        linear = [name for name, m in named.items() if isinstance(m, nn.Linear) and id(m) in in_blocks]
+        head = [name for name, child in model.named_children() if child is not body]
+        head += [name for name, m in named.items() if m is getattr(body, "pooler", None)]
+        return LoraTargets(tuple(linear), tuple(name for name in head if any(True for _ in named[name].parameters())))
 
     def pooled(self, model: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         inputs = {name: value for name, value in batch.items() if name != "labels"}

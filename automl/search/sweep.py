@@ -247,6 +247,7 @@ def _result(
         spent=spent,
         metrics=end.get("metrics") or {},
         parameters=end.get("parameters"),
+        trainable_parameters=end.get("trainable_parameters"),
         model_dir=end.get("model_dir"),
     )
 

@@ -22,6 +22,7 @@ from automl.models.base import ModelFamily
 from automl.models.blocks import CutModel, autocast_dtype, count_parameters
 from automl.registry import get_part
 from automl.tasks.base import Task
+from automl.training.adapters import LORA, LoraAdapters
 from automl.training.checkpoint import load_checkpoint, save_checkpoint
 from automl.training.clock import SlotClock
 from automl.training.encoded import EncodedPart, encode_part, shuffled_batches
@@ -74,6 +75,7 @@ class Outcome:
     predictions_file: str | None = None
     model_dir: str | None = None
     parameters: int = 0
+    trainable_parameters: int = 0
     notes: list[str] = field(default_factory=list)
 
 
@@ -119,6 +121,9 @@ class Training:
         self.model = self.family.load(checkpoint, self.task.head, spec.schema, recipe).to(self.device)
         self.outcome.parameters = count_parameters(self.model)
         self.blocks = self.family.blocks(self.model)
+        self.adapters: LoraAdapters | None = None
+        if spec.contender.adaptation == LORA:
+            self.adapters = LoraAdapters(self.model, self.family.lora_targets(self.model), recipe)
         self.unfreezing = Unfreezing(self.recipe, self.blocks.depth)
         self.optimizer = BlockwiseAdamW(self.blocks, self.recipe, self.unfreezing)
         self._store_prefix()
@@ -164,6 +169,7 @@ class Training:
             with self._cut:
                 self._learn()
             self._cut = None
+        self.outcome.trainable_parameters = count_parameters(self.model, learning=True)
         if self.spec.kind != "trial" and self.context.rank == 0:
             self._predict_and_save()
         self.clock.tick()
@@ -278,6 +284,9 @@ class Training:
         self.outcome.predictions_file = f"predictions/{file.name}"
         if self.spec.kind == "final":
             directory = self.run_directory / "checkpoints" / self.spec.id
+            if self.adapters is not None:
+                self.adapters.save(directory, self.spec.contender.checkpoint)
+                self.adapters.merge()
             self.family.save(self.model, self.processor, directory)
             self.outcome.model_dir = f"checkpoints/{self.spec.id}"
 

@@ -14,12 +14,13 @@ from automl.training.unfreezing import Unfreezing
 class BlockwiseAdamW:
     """AdamW (bias-corrected) with one learning rate a block, over the blocks that learn now.
 
-    A block's parameters enter at its release: before, they have no state and no weight decay.
+    A block's parameters enter at its release: before, they have no state and no weight decay. Those that
+    require no gradient to begin with (a body under LoRA) never enter.
     """
 
     def __init__(self, blocks: Blocks, recipe: Recipe, unfreezing: Unfreezing) -> None:
-        self._parameters, self._recipe, self._unfreezing = blocks.parameters(), recipe, unfreezing
-        self._blocks = blocks
+        self._parameters = [[(n, p) for n, p in block if p.requires_grad] for block in blocks.parameters()]
+        self._blocks, self._recipe, self._unfreezing = blocks, recipe, unfreezing
         self._bottom = len(self._parameters)
         self._adamw: torch.optim.AdamW | None = None
         self._last_release: float | None = None

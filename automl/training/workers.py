@@ -26,6 +26,7 @@ from automl.errors import AutoMLError
 from automl.leaderboard.store import RunFolder, now
 from automl.registry import parts
 from automl.tasks.base import Task
+from automl.training.adapters import import_for
 from automl.training.clock import SlotClock
 from automl.training.fit import Diverged, Outcome, Report, Training, peak_memory_bytes, reset_peak_memory
 from automl.types import TrialSpec
@@ -38,8 +39,8 @@ def trial_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def warm_process() -> None:
-    """Import what every training needs, before its clock starts.
+def warm_process(adaptation: str) -> None:
+    """Import what a training needs, before its clock starts.
 
     Seconds of importing would be charged to whichever contender happens to be the first in a new process.
     """
@@ -48,6 +49,7 @@ def warm_process() -> None:
 
     parts("automl.tasks", Task)  # type: ignore[type-abstract]
     parts("automl.models", ModelFamily)  # type: ignore[type-abstract]
+    import_for(adaptation)
     device = trial_device()
     torch.ones(8, 8, device=device, requires_grad=True).matmul(torch.ones(8, 8, device=device)).sum().backward()
 
@@ -139,6 +141,7 @@ def train_spec(
         "predictions_file": outcome.predictions_file,
         "model_dir": outcome.model_dir,
         "parameters": outcome.parameters or None,
+        "trainable_parameters": outcome.trainable_parameters or None,
         "environment": describe_place(context.device),
     })  # fmt: skip
 
@@ -197,7 +200,7 @@ def trainable(workers: int, worker_resources: Mapping[str, float]) -> Callable[[
 
     def run_here(config: dict[str, Any]) -> None:
         spec = TrialSpec.from_json(config["spec"])
-        warm_process()
+        warm_process(spec.contender.adaptation)
         with own_log(spec):
             train_spec(spec, 1, told_as_json(tune.report))
 
@@ -218,7 +221,7 @@ def run_group(spec: TrialSpec, workers: int, worker_resources: Mapping[str, floa
         from ray import train
 
         spec = TrialSpec.from_json(config["spec"])
-        warm_process()
+        warm_process(spec.contender.adaptation)
         with own_log(spec):
             train_spec(spec, workers, told_as_json(train.report), WorkerContext)
 

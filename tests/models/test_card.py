@@ -151,3 +151,12 @@ def test_a_time_budget_and_an_unknown_row_are_told_too(tmp_path: Path) -> None:
 def test_plain_text_keeps_its_words() -> None:
     assert plain("  all-minilm-l6-v2/full \n two ") == "all-minilm-l6-v2/full two"
     assert plain("a|b") == r"a\|b"
+
+
+def test_a_merged_model_says_where_its_adapter_is_and_how_to_use_it(tmp_path: Path) -> None:
+    assert "## Adapter" not in card(tmp_path)
+    (tmp_path / "adapter").mkdir()
+    text = card(tmp_path)
+    assert "without peft" in text
+    assert "from_pretrained('sentence-transformers/all-MiniLM-L6-v2', num_labels=2)" in text
+    assert "PeftModel.from_pretrained(base, 'models/all-minilm-l6-v2-full/adapter')" in text

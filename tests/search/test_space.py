@@ -77,9 +77,11 @@ def test_the_keys_of_a_space_are_those_of_a_recipe() -> None:
     assert set(RECIPE_KEYS) == {field.name for field in dataclasses.fields(Recipe)}
 
 
-def test_text_encoders_have_a_small_and_a_base_space_for_both_adaptations() -> None:
+def test_text_encoders_have_a_small_and_a_base_space_for_every_adaptation() -> None:
     listed = {listing.name: listing for listing in list_spaces()}
     assert {"text_encoder_small", "text_encoder_base"} <= set(listed)
+    for name in ("text_encoder_small", "text_encoder_base"):
+        assert set(listed[name].adaptations) == {"full", "frozen", "lora"}
     for listing in listed.values():
         assert {"full", "frozen"} <= set(listing.adaptations)
         assert listing.description
@@ -137,7 +139,7 @@ def test_every_parameter_names_its_source_and_the_text_shows_all(space: SearchSp
 
 def test_small_and_base_differ_in_their_centres_alone() -> None:
     """Equal search richness: what one contender may search, every other may too."""
-    for adaptation in ("full", "frozen"):
+    for adaptation in ("full", "frozen", "lora"):
         small, base = (load_space(f"text_encoder_{size}", adaptation) for size in ("small", "base"))
         assert len(small.first_trials) == len(base.first_trials) == 3
         assert [p.name for p in small.parameters] == [p.name for p in base.parameters]
@@ -162,6 +164,13 @@ def test_the_first_trial_of_a_small_encoder_is_the_one_that_the_literature_and_t
 def test_frozen_means_that_the_whole_body_stays_frozen() -> None:
     for space in SPACES:
         assert (space.complete({})["frozen_share"] == 1) == (space.adaptation == "frozen")
+
+
+def test_lora_starts_at_ten_times_the_rate_of_full_fine_tuning() -> None:
+    for name in ("text_encoder_small", "text_encoder_base"):
+        full, lora = (load_space(name, adaptation).complete({}) for adaptation in ("full", "lora"))
+        assert lora["learning_rate"] == pytest.approx(10 * full["learning_rate"])
+        assert (lora["lora_rank"], lora["frozen_share"], lora["bottom_lr_ratio"]) == (16, 0, 1)
 
 
 # -- layers and completion -----------------------------------------------------------------------------------
