@@ -19,9 +19,9 @@ _BLOCK_BYTES = 1 << 16
 
 
 def canonical(value: Mapping[str, Any]) -> str:
-    """The one text of a JSON object: keys sorted, no spaces, without its chain. Raises ValueError on NaN."""
-    plain = {key: one for key, one in value.items() if key != CHAIN}
-    return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """The one text of a JSON object: keys sorted, no spaces, without its chain."""
+    content = {key: one for key, one in value.items() if key != CHAIN}
+    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def link(previous: str, value: Mapping[str, Any]) -> str:
@@ -29,13 +29,15 @@ def link(previous: str, value: Mapping[str, Any]) -> str:
     return hashlib.sha256(f"{previous}\n{canonical(value)}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def chained(path_name: str, value: Mapping[str, Any], last: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`value` with its chain, to be written after the line `last`.
+def plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The value as it will be read back: tuples become lists. Raises ValueError where JSON has no word for it."""
+    read_back: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
+    return read_back
 
-    As it will be read back, for keys and tuples become strings and lists on their way through JSON.
-    """
-    plain: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
-    return plain | {CHAIN: link(path_name if last is None else chain_of(last), plain)}
+
+def chained(file_name: str, value: Mapping[str, Any], last: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A plain value with its chain, to be written after the line `last`."""
+    return {**value, CHAIN: link(file_name if last is None else chain_of(last), value)}
 
 
 def chain_of(line: Mapping[str, Any]) -> str:
@@ -48,7 +50,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
     """The JSON object of a line; None where it holds none, as when a crash cut it off."""
     try:
         value = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -42,9 +42,9 @@ def scores_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None
     names = [_name_above(place, row) for place, row in zip(places, shown, strict=True)]
     picture |= {"shapes": _bands(shown), "annotations": names}
     picture["margin"] |= {"l": 8, "t": 10}
-    view = _view(shown, factor)
+    view = row_view(shown, factor)
     picture["xaxis"]["range"] = list(view)
-    outside = [pair for pair in zip(places, shown, strict=True) if _off(pair[1], factor, view)]
+    outside = [pair for pair in zip(places, shown, strict=True) if is_off(pair[1], factor, view)]
     picture["annotations"] += [_outside(place, row, metric, view) for place, row in outside]
     table = [
         (row.contender, str(row.tie_group), score(row.test_mean or 0.0, metric), _range(row, metric)) for row in shown
@@ -65,7 +65,7 @@ def _ends(row: LeaderboardRow, factor: float) -> tuple[float, float]:
     return min(values) * factor, max(values) * factor
 
 
-def _view(rows: Sequence[LeaderboardRow], factor: float) -> tuple[float, float]:
+def row_view(rows: Sequence[LeaderboardRow], factor: float) -> tuple[float, float]:
     """The part of the axis that shows the contenders well; a baseline far off would squeeze them together."""
     ends = [_ends(row, factor) for row in rows if row.kind == "contender"]
     ends = ends or [_ends(row, factor) for row in rows]
@@ -78,7 +78,7 @@ def _view(rows: Sequence[LeaderboardRow], factor: float) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _off(row: LeaderboardRow, factor: float, view: tuple[float, float]) -> bool:
+def is_off(row: LeaderboardRow, factor: float, view: tuple[float, float]) -> bool:
     low, high = _ends(row, factor)
     return low < view[0] or high > view[1]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from automl.leaderboard.calibration import Bin, Calibration
 from automl.leaderboard.chart import Chart, label, layout, unit
+from automl.leaderboard.charts import is_off, row_view
 from automl.leaderboard.verdict import score
 from automl.metrics import Metric
 from automl.types import LeaderboardRow
@@ -86,14 +87,14 @@ def _wilson(one: Bin) -> tuple[float, float]:
 def search_cost_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None:
     return _cost_chart(
         rows, metric, lambda row: row.device_seconds, "cost-search", "What it took to find each row",
-        "device-seconds, search and finals", "device-seconds", "{:,.1f}",
+        "device-seconds in all", "device-seconds", "{:,.1f}",
     )  # fmt: skip
 
 
 def answer_cost_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None:
     return _cost_chart(
         rows, metric, lambda row: row.latency_ms_p50, "cost-answer", "What one answer of each row takes",
-        "milliseconds an answer, median", "milliseconds", "{:,.2f}",
+        "milliseconds, median", "milliseconds", "{:,.2f}",
     )  # fmt: skip
 
 
@@ -134,7 +135,17 @@ def _cost_chart(
     picture = layout(f"{axis} (log scale)", f"test {name}{unit(metric)}", 340)
     low, high = math.log10(min(map(paid, shown))), math.log10(max(map(paid, shown)))
     room = 0.08 * max(high - low, 0.5)
-    picture["xaxis"] |= {"type": "log", "range": [low - room, high + room], "nticks": 6}
+    picture["xaxis"] |= {"type": "log", "range": [low - room, high + room]}
+    if high - low > 1.5:
+        picture["xaxis"]["dtick"] = 1  # powers of ten alone
+    view = row_view(shown, factor)
+    picture["yaxis"]["range"] = list(view)
+    below = [
+        f"{place} ({score(row.test_mean or 0.0, metric)})"
+        for place, row in enumerate(shown, start=1)
+        if is_off(row, factor, view)
+    ]
+    outside = f" Beyond the picture's edge: {', '.join(below)}." if below else ""
     table = []
     for place, row in enumerate(shown, start=1):
         interval = f"{score(row.test_low or 0.0, metric)} to {score(row.test_high or 0.0, metric)}"
@@ -145,7 +156,8 @@ def _cost_chart(
         id=id,
         title=f"{title}, against its test {name}",
         note=f"{'; '.join(f'{place} {row.contender}' for place, row in enumerate(shown, start=1))}. The line joins "
-        "rows that none beats without costing more (the Pareto front); a step within the intervals may be chance.",
+        "rows that none beats without costing more (the Pareto front); a step within the intervals may be chance."
+        + outside,
         figure={"data": traces, "layout": picture},
         head=("row", head, f"test {name}", "95% interval", "on the front"),
         rows=table,
@@ -174,7 +186,7 @@ def _dots(
     means = [(row.test_mean or 0.0) * factor for _, row in own]
     highs = [(row.test_high or 0.0) * factor for _, row in own]
     lows = [(row.test_low or 0.0) * factor for _, row in own]
-    spread = {"type": "data", "symmetric": False, "thickness": 1.4, "width": 4, "color": shade}
+    spread = {"type": "data", "symmetric": False, "thickness": 1.8, "width": 7, "color": shade}
     errors = {
         "array": [high - mean for high, mean in zip(highs, means, strict=True)],
         "arrayminus": [mean - low for low, mean in zip(lows, means, strict=True)],
@@ -186,9 +198,9 @@ def _dots(
         "x": [paid(row) for _, row in own],
         "y": means,
         "error_y": {**spread, **errors},
-        "marker": {"color": shade, "size": 22, "symbol": "circle" if kind == "contender" else "square"},
+        "marker": {"color": shade, "size": 18, "symbol": "circle" if kind == "contender" else "square"},
         "text": [f"<b>{place}</b>" for place, _ in own],
-        "textfont": {"color": "@paper", "size": 12},
+        "textfont": {"color": "@paper", "size": 11},
         "customdata": [label(row.contender) for _, row in own],
         "hovertemplate": "%{customdata}: %{y:.4g} at %{x:.4g}<extra></extra>",
         "showlegend": len(own) > 0,

@@ -13,7 +13,7 @@ from automl.leaderboard.verdict import score
 from automl.metrics import Metric
 from automl.types import TrialResult
 
-_AXIS_PIXELS = 62
+_AXIS_PIXELS = 78
 _QUARTERS = ("best quarter", "second quarter", "third quarter", "last quarter")
 
 
@@ -60,7 +60,7 @@ def recipes_chart(
     order = sorted(whole, key=lambda trial: trial.validation or 0.0, reverse=metric.higher_is_better)
     quarter = {trial.id: place * len(_QUARTERS) // len(order) for place, trial in enumerate(order)}
     stopped = [trial for trial in own if trial.id not in quarter]
-    traces = [_line(trial, axes, "@line", 1.2, "stopped early or failed") for trial in stopped]
+    traces = [_line(trial, axes, "@soft", 1, "stopped early or failed") for trial in stopped]
     for trial in reversed(order):  # the best on top
         place = quarter[trial.id]
         traces.append(_line(trial, axes, f"@q{place}", 2.4 if place == 0 else 1.6, _QUARTERS[place]))
@@ -90,8 +90,8 @@ def _line(trial: TrialResult, axes: Sequence[Scale], shade: str, width: float, g
         "legendrank": 1000 + (_QUARTERS.index(group) if group in _QUARTERS else len(_QUARTERS)),
         "x": [axis.position(value) for axis, value in zip(axes, values, strict=True)],
         "y": [-place for place in range(len(axes))],
-        "line": {"color": shade, "width": width},
-        "marker": {"color": shade, "size": 6},
+        "line": {"color": shade, "width": width, "dash": "solid" if group in _QUARTERS else "dot"},
+        "marker": {"color": shade, "size": 6 if group in _QUARTERS else 4},
         "text": [
             f"trial {trial.number}: {label(axis.name)} {_value(v)}" for axis, v in zip(axes, values, strict=True)
         ],
@@ -107,15 +107,16 @@ def _axes_layout(axes: Sequence[Scale]) -> dict[str, Any]:
     picture["xaxis"]["title"]["text"] = "from the lowest value to the highest"
     picture["margin"]["b"] = 34
     lines, words = [], []
+    plate = {"bgcolor": "@paper", "borderpad": 1, "showarrow": False}  # words stay readable over the lines
     for place, axis in enumerate(axes):
         rule = {"type": "line", "x0": 0, "x1": 1, "y0": -place, "y1": -place, "layer": "below"}
         lines.append({**rule, "line": {"color": "@soft", "width": 1}})
         name = label(axis.name, 30) + (" (log scale)" if axis.log else "")
-        where = {"x": 0, "xanchor": "left", "y": -place, "yanchor": "bottom", "yshift": 7, "showarrow": False}
+        where = {"x": 0, "xanchor": "left", "y": -place, "yanchor": "bottom", "yshift": 7, **plate}
         words.append({**where, "text": f"<b>{name}</b>", "font": {"size": 12, "color": "@ink"}})
         for spot, text in axis.ticks:
             anchor = "left" if spot < 0.05 else "right" if spot > 0.95 else "center"
-            tick = {"x": spot, "xanchor": anchor, "y": -place, "yanchor": "top", "yshift": -6, "showarrow": False}
+            tick = {"x": spot, "xanchor": anchor, "y": -place, "yanchor": "top", "yshift": -6, **plate}
             words.append({**tick, "text": label(text, 14), "font": {"size": 11, "color": "@soft"}})
     return picture | {"shapes": lines, "annotations": words}
 

@@ -44,8 +44,9 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
 
     A line cut off by a crash is ended first, so that it stays alone; the chain passes over it.
     """
+    content = chain.plain(value)
     with open(path, "ab+") as file:
-        line = chain.chained(path.name, value, chain.last_line(file))
+        line = chain.chained(path.name, content, chain.last_line(file))
         data = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode()
         if file.seek(0, os.SEEK_END) > 0:
             file.seek(-1, os.SEEK_END)
