@@ -198,6 +198,7 @@ class TrialResult(_Plain):
     parameters: int | None = None
     trainable_parameters: int | None = None
     model_dir: str | None = None
+    predictions_sha256: str | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

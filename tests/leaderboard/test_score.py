@@ -44,7 +44,7 @@ def test_each_opening_is_logged_with_who_and_why(folder: RunFolder) -> None:
     told = folder.test_accesses()
     assert [line["why"] for line in told] == ["first", "second"]
     assert told[1]["who"] == "auditor"
-    assert all(set(line) == {"at", "who", "why", "split_fingerprint"} for line in told)
+    assert all(set(line) == {"at", "who", "why", "split_fingerprint", "chain"} for line in told)
 
 
 def test_scores_are_those_of_the_saved_predictions(folder: RunFolder) -> None:
