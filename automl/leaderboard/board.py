@@ -69,13 +69,22 @@ def make_board(folder: RunFolder, why: str) -> Leaderboard:
     why: the reason for opening the test, which is logged with it.
     Raises SealedTest before the winners are fixed, RunFolderError where something is missing.
     """
-    contest = folder.read_contest()
     scored = score_run(folder, why)
     _refuse_unscored(folder, scored)
+    board = judge(folder, scored)
+    write_atomically(folder.scores_file, _dump(_beyond_the_board(folder.read_contest(), scored)))
+    write_atomically(folder.leaderboard_json, _dump(board.to_json()))
+    write_atomically(folder.leaderboard_md, board.to_markdown())
+    return board
+
+
+def judge(folder: RunFolder, scored: ScoredRun) -> Leaderboard:
+    """The leaderboard that scores and records lead to; nothing is written."""
+    contest = folder.read_contest()
     metric = get_metric(contest["metric"])
     rows, comparisons = make_rows(folder, scored)
     reasons = not_comparable_because(folder, scored)
-    board = Leaderboard(
+    return Leaderboard(
         comparable=not reasons,
         not_comparable_because=tuple(reasons),
         verdict=verdict(rows, comparisons, metric, reasons),
@@ -87,10 +96,6 @@ def make_board(folder: RunFolder, why: str) -> Leaderboard:
         wall_seconds=_wall_seconds(folder),
         rows=rows,
     )
-    write_atomically(folder.scores_file, _dump(_beyond_the_board(contest, scored)))
-    write_atomically(folder.leaderboard_json, _dump(board.to_json()))
-    write_atomically(folder.leaderboard_md, board.to_markdown())
-    return board
 
 
 def _refuse_unscored(folder: RunFolder, scored: ScoredRun) -> None:
@@ -139,6 +144,7 @@ def _protocol(
             "comparisons": [asdict(one) for one in comparisons],
         },
         "test_openings": folder.test_accesses(),
+        "records": folder.seals(),
         "deviations": [*contest.get("deviations", ()), *_deviations(folder, contest)],
     }
 

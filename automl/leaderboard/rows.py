@@ -31,15 +31,22 @@ def make_rows(folder: RunFolder, scored: ScoredRun) -> tuple[tuple[LeaderboardRo
     records = _Records(folder)
     parts = [(records.contender_row(name, scored), one) for name, one in scored.finals.items()]
     parts += [(records.baseline_row(name, one), one) for name, one in scored.baselines.items()]
-    ranked = [(row, one.sample) for row, one in parts if one.sample is not None]
+    return rank_rows([(row, one.sample) for row, one in parts], margin_of(records.contest))
+
+
+def rank_rows(
+    parts: Sequence[tuple[LeaderboardRow, Sample | None]], margin: float
+) -> tuple[tuple[LeaderboardRow, ...], tuple[Comparison, ...]]:
+    """Rows with their ranks and tie groups. A sample has the name of its row; a failed row has none."""
+    ranked = [(row, sample) for row, sample in parts if sample is not None]
     ranked.sort(key=lambda pair: (-pair[1].mean, pair[0].device_seconds, pair[0].contender))
-    groups, comparisons = tie_groups([sample for _, sample in ranked], margin_of(records.contest))
+    groups, comparisons = tie_groups([sample for _, sample in ranked], margin)
     by_name = {row.contender: row for row, _ in ranked}
     made: list[LeaderboardRow] = []
     for number, group in enumerate(groups, start=1):
         rank = len(made) + 1  # rows that tie share the best rank of their group
         made += [replace(by_name[sample.name], rank=rank, tie_group=number) for sample in group]
-    failed = [row for row, one in parts if one.sample is None]  # contenders first, as planned
+    failed = [row for row, sample in parts if sample is None]  # contenders first, as planned
     rank, group_number = len(made) + 1, len(groups) + 1
     made += [replace(row, rank=rank, tie_group=group_number) for row in failed]
     return tuple(made), tuple(comparisons)

@@ -63,15 +63,45 @@ class ScoredRun:
     test_rows: int
 
 
-def score_run(folder: RunFolder, why: str, who: str | None = None) -> ScoredRun:
+@dataclass(frozen=True, kw_only=True)
+class OpenedTest:
+    """The test labels of a run. rows: row numbers in the source file. words: the classes' names, labels: numbers."""
+
+    rows: NDArray[np.int64]
+    words: pa.ChunkedArray
+    labels: Labels
+
+
+def open_test(folder: RunFolder, why: str, who: str | None = None) -> OpenedTest:
+    """The test labels, checked against their seal; the opening is on record before they are read.
+
+    Raises SealedTest while a winner is not fixed, RunFolderError where the labels are not those of the split.
+    """
+    contest = folder.read_contest()
+    refuse_sealed(folder, contest)
+    return _open_test(folder, contest, why, who or _user())
+
+
+def score_predictions(folder: RunFolder, predictions: Sequence[Scores], why: str) -> list[float]:
+    """The deciding metric of predictions on the test rows, in one opening; shape (rows, classes) each."""
+    labels = open_test(folder, why).labels
+    metric = get_metric(folder.read_contest()["metric"])
+    for one in predictions:
+        if len(one) != len(labels):
+            found = f"predictions of {len(one)} rows"
+            raise RunFolderError(found, f"the {len(labels)} rows of the test", "Restore the run's data/ folder")
+    return [metric.score(labels, one) for one in predictions]
+
+
+def score_run(folder: RunFolder, why: str, who: str | None = None, opened: OpenedTest | None = None) -> ScoredRun:
     """The test scores of all finals, defaults and baselines of a run.
 
+    opened: the test, where it has been opened for this already.
     Raises SealedTest while a winner is not fixed, RunFolderError where records or predictions are missing
     or the labels are not those of the split.
     """
     contest = folder.read_contest()
-    refuse_sealed(folder, contest)
-    labels = _open_test(folder, contest, why, who or _user())
+    labels = (opened or open_test(folder, why, who)).labels
     metrics = [get_metric(name) for name in dict.fromkeys([contest["metric"], *contest["metrics"]])]
     draws = TestDraws(len(labels))
     trials, classes = folder.trials(), len(contest["schema"]["classes"])
@@ -111,8 +141,7 @@ def _user() -> str:
         return "unknown"
 
 
-def _open_test(folder: RunFolder, contest: Mapping[str, Any], why: str, who: str) -> Labels:
-    """The test labels as class numbers, shape (rows,); the opening is on record before they are read."""
+def _open_test(folder: RunFolder, contest: Mapping[str, Any], why: str, who: str) -> OpenedTest:
     path = folder.data / TEST_LABELS
     if not path.exists():
         raise RunFolderError(
@@ -141,7 +170,8 @@ def _open_test(folder: RunFolder, contest: Mapping[str, Any], why: str, who: str
     if unknown or not words:
         found = f"{path} holds the unknown class {unknown[0]!r}" if unknown else f"{path} holds no rows"
         raise RunFolderError(found, f"rows of {len(number)} known classes", "Restore the run's data/ folder")
-    return np.array([number[word] for word in words], dtype=np.int64)
+    labels = np.array([number[word] for word in words], dtype=np.int64)
+    return OpenedTest(rows=np.array(numbers), words=column, labels=labels)
 
 
 def _score(

@@ -210,6 +210,26 @@ class RunFolder:
             total[line["phase"]] = total.get(line["phase"], 0.0) + line["wall_seconds"]
         return total
 
+    @property
+    def record_files(self) -> tuple[Path, ...]:
+        """Every file that only grows, line by line."""
+        return (
+            self.trials_file, self.baselines_file, self.ledger_file, self.started_file, self.access_file,
+            self.timings_file,
+        )  # fmt: skip
+
+    def seals(self) -> dict[str, Any]:
+        """Where the records stand that a board is made from, and the hashes of what was fixed before it."""
+        # the openings go on after the board, which holds them one by one
+        growing = (file for file in self.record_files if file != self.access_file)
+        fixed = (self.contest_file, self.winners_file, self.data / "split.json")
+        hashes = {
+            file.relative_to(self.path).as_posix(): {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+            for file in fixed
+            if file.exists()
+        }
+        return {**chain.seals(*growing), **hashes}
+
     # -- the contest: what was fixed before the search ----------------------------------------------------
 
     def write_contest(self, contest: Mapping[str, Any]) -> None:
