@@ -12,7 +12,8 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,13 @@ def plan_slots(resources: Mapping[str, float], slots: int | None, workers: int) 
 
 @contextmanager
 def ray_session(address: str | None) -> Iterator[None]:
-    """A connection to Ray: a local one of its own, or a running cluster; shut down at the end."""
+    """A connection to Ray: a local one of its own, or a running cluster; shut down at the end.
+
+    A connection that the caller's program has already made is used, and left open.
+    """
+    if ray.is_initialized():
+        yield
+        return
     package_root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(p for p in (package_root, os.environ.get("PYTHONPATH", "")) if p)
     options: dict[str, Any] = {"runtime_env": {"env_vars": {"PYTHONPATH": paths}}}
@@ -101,73 +108,70 @@ def ray_resources() -> dict[str, float]:
     return resources
 
 
+@dataclass
+class _Live:
+    """A training that has a slot. `told` is all that its messages said so far, the newest word winning."""
+
+    spec: TrialSpec
+    started_at: str
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    told: dict[str, Any] = field(default_factory=dict)
+    stopped: bool = False
+
+
 class Sweep:
     """Carries specs from the agenda to Tune's processes, and their messages back."""
 
     def __init__(self, agenda: Agenda, folder: RunFolder, tracker: Tracker, slots: Slots) -> None:
         self._agenda, self._folder, self._tracker, self._slots = agenda, folder, tracker, slots
-        self._specs: dict[str, TrialSpec] = {}
-        self._started_at: dict[str, str] = {}
-        self._curves: dict[str, list[dict[str, Any]]] = {}
-        self._spent: dict[str, dict[str, float]] = {}
-        self._ends: dict[str, dict[str, Any]] = {}
-        self._stopped: set[str] = set()
+        self._live: dict[str, _Live] = {}
         self.finals_since: float | None = None if agenda.searching else time.monotonic()
 
     # -- called by the searcher ----------------------------------------------------------------------------
 
     def start(self, trial_id: str) -> TrialSpec | None:
         """The next spec for a new Tune trial, recorded before it runs."""
-        if len(self._specs) >= self._slots.count:
+        if len(self._live) >= self._slots.count:
             return None
         spec = self._agenda.next()
         if spec is None:
             return None
         self._folder.append_started(spec)
-        self._specs[trial_id], self._curves[trial_id] = spec, []
-        self._started_at[trial_id] = now()
+        self._live[trial_id] = _Live(spec, started_at=now())
         self._tracker.trial_started(spec)
         return spec
 
     @property
     def finished(self) -> bool:
-        return not self._specs and self._agenda.finished
+        return not self._live and self._agenda.finished
 
     def message(self, trial_id: str, told: Mapping[str, Any]) -> bool:
         """Take a report; False when the training is to stop."""
-        spec = self._specs[trial_id]
-        self._spent[trial_id] = dict(told["spent"])
+        live = self._live[trial_id]
+        live.told |= told
         if told["event"] == "end":
-            self._ends[trial_id] = dict(told)
             return True
-        curve, row = self._curves[trial_id], told["row"]
-        if curve and row["samples_seen"] <= curve[-1]["samples_seen"]:
-            del curve[next(i for i, old in enumerate(curve) if old["samples_seen"] >= row["samples_seen"]) :]
-        curve.append(row)
-        self._tracker.trial_reported(spec, row)
-        goes_on = self._agenda.goes_on(spec, told["rung"], told["value"], told["error_of_value"])
-        if not goes_on:
-            self._stopped.add(trial_id)
+        row = told["row"]
+        # a retried training reports again what its lost attempt had reported
+        live.curve = [old for old in live.curve if old["samples_seen"] < row["samples_seen"]] + [row]
+        self._tracker.trial_reported(live.spec, row)
+        goes_on = self._agenda.goes_on(live.spec, told["rung"], told["value"], told["error_of_value"])
+        live.stopped = not goes_on
         return goes_on
 
     def end(self, trial_id: str, died: bool) -> None:
         """A Tune trial is over: make its TrialResult and let the agenda record it."""
         if self._slots.workers > 1:
             free_group(trial_id)
-        spec = self._specs.pop(trial_id)
-        end = self._ends.pop(trial_id, {})
-        curve = self._curves.pop(trial_id)
-        spent = self._spent.pop(trial_id, {})
-        if died and not end:
-            spent = read_heartbeat(self._folder.heartbeats / f"{spec.id}.json") or spent  # type: ignore[assignment]
-        status: TrialStatus = end.get("status") or ("pruned" if trial_id in self._stopped else "failed")
-        error = end.get("error")
-        if status == "failed" and error is None:
-            error = f"the training process died {RETRIES + 1} times"
-        (self._folder.heartbeats / f"{spec.id}.json").unlink(missing_ok=True)
-        result = _result(spec, status, error, curve, spent, end, self._started_at.pop(trial_id))
+        live = self._live.pop(trial_id)
+        heartbeat = self._folder.heartbeats / f"{live.spec.id}.json"
+        if died and live.told.get("event") != "end":
+            live.told |= {"spent": read_heartbeat(heartbeat) or live.told.get("spent", {})}
+            live.told |= {"status": "failed", "error": f"the training process died {RETRIES + 1} times"}
+        result = _result(live)
         self._agenda.end(result)
-        self._tracker.trial_ended(spec, result)
+        heartbeat.unlink(missing_ok=True)
+        self._tracker.trial_ended(live.spec, result)
         if self.finals_since is None and not self._agenda.searching:
             self.finals_since = time.monotonic()
             self._tracker.phase("finals")
@@ -207,20 +211,12 @@ class Sweep:
             raise KeyboardInterrupt  # Tune swallows the signal and returns
 
 
-def _result(
-    spec: TrialSpec,
-    status: TrialStatus,
-    error: str | None,
-    curve: list[dict[str, Any]],
-    spent: dict[str, float],
-    end: Mapping[str, Any],
-    started_at: str,
-) -> TrialResult:
-    from datetime import UTC, datetime
-
-    wall = end.get("wall_seconds")
-    if wall is None:
-        wall = (datetime.now(UTC) - datetime.fromisoformat(started_at)).total_seconds()
+def _result(live: _Live) -> TrialResult:
+    spec, told, curve = live.spec, live.told, live.curve
+    spent: dict[str, float] = told.get("spent", {})
+    status: TrialStatus = told.get("status") or ("pruned" if live.stopped else "failed")
+    ended_at = now()
+    wall = datetime.fromisoformat(ended_at) - datetime.fromisoformat(live.started_at)
     return TrialResult(
         id=spec.id,
         kind=spec.kind,
@@ -233,22 +229,22 @@ def _result(
         validation=curve[-1][spec.metric] if curve else None,
         cost=Cost(
             device_seconds=sum(spent.values()),
-            wall_seconds=wall,
+            wall_seconds=wall.total_seconds(),
             samples_seen=curve[-1]["samples_seen"] if curve else 0,
-            peak_memory_bytes=end.get("peak_memory_bytes", 0),
+            peak_memory_bytes=told.get("peak_memory_bytes", 0),
         ),
-        error=error,
-        predictions_file=end.get("predictions_file"),
+        error=told.get("error"),
+        predictions_file=told.get("predictions_file"),
         split_fingerprint=spec.split_fingerprint,
-        environment=end.get("environment", {}),
-        started_at=end.get("started_at", started_at),
-        ended_at=now(),
+        environment=told.get("environment", {}),
+        started_at=live.started_at,
+        ended_at=ended_at,
         number=spec.number,
         spent=spent,
-        metrics=end.get("metrics") or {},
-        parameters=end.get("parameters"),
-        trainable_parameters=end.get("trainable_parameters"),
-        model_dir=end.get("model_dir"),
+        metrics=told.get("metrics") or {},
+        parameters=told.get("parameters"),
+        trainable_parameters=told.get("trainable_parameters"),
+        model_dir=told.get("model_dir"),
     )
 
 
