@@ -34,7 +34,7 @@ def importance_chart(found: Importance, index: int) -> Chart | None:
         "error_x": {**spread, **errors},
         "hovertemplate": "%{y}: %{x:.0f}% of the variance<extra></extra>",
     }
-    picture = layout("share of the variance of the validation score (%)", "", 96 + 34 * len(shares))
+    picture = layout("share of the score's variance (%)", "", 96 + 34 * len(shares))
     picture["xaxis"] |= {"range": [0, max(100.0, float(high.max()))]}
     picture["yaxis"] |= {"title": {"text": "hyperparameter"}, "automargin": True, "showgrid": False}
     rows = [(name, f"{one * 100:.0f}%", f"{a * 100:.0f}% to {b * 100:.0f}%") for name, one, a, b in found.shares]
@@ -100,12 +100,10 @@ def _line(trial: TrialResult, axes: Sequence[Scale], shade: str, width: float, g
 
 
 def _axes_layout(axes: Sequence[Scale]) -> dict[str, Any]:
-    picture = layout("", "", 70 + _AXIS_PIXELS * len(axes))
+    picture = layout("from the lowest value to the highest", "", 70 + _AXIS_PIXELS * len(axes))
     picture["xaxis"] |= {"range": [-0.04, 1.04], "showticklabels": False, "showgrid": False}
     picture["yaxis"] |= {"range": [0.5 - len(axes), 0.55], "showticklabels": False, "showgrid": False}
-    picture["margin"] |= {"l": 8, "r": 8, "t": 10, "b": 8}
-    picture["xaxis"]["title"]["text"] = "from the lowest value to the highest"
-    picture["margin"]["b"] = 34
+    picture["margin"] |= {"l": 8, "r": 8, "t": 10, "b": 34}
     lines, words = [], []
     plate = {"bgcolor": "@paper", "borderpad": 1, "showarrow": False}  # words stay readable over the lines
     for place, axis in enumerate(axes):
@@ -113,7 +111,7 @@ def _axes_layout(axes: Sequence[Scale]) -> dict[str, Any]:
         lines.append({**rule, "line": {"color": "@soft", "width": 1}})
         name = label(axis.name, 30) + (" (log scale)" if axis.log else "")
         where = {"x": 0, "xanchor": "left", "y": -place, "yanchor": "bottom", "yshift": 7, **plate}
-        words.append({**where, "text": f"<b>{name}</b>", "font": {"size": 12, "color": "@ink"}})
+        words.append({**where, "text": name, "font": {"size": 12, "color": "@ink", "weight": 600}})
         for spot, text in axis.ticks:
             anchor = "left" if spot < 0.05 else "right" if spot > 0.95 else "center"
             tick = {"x": spot, "xanchor": anchor, "y": -place, "yanchor": "top", "yshift": -6, **plate}

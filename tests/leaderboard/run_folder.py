@@ -38,7 +38,10 @@ class Plan:
 
 @dataclass(kw_only=True)
 class Contest:
-    """Builds one run folder. Every field has a sensible value, so a test states what it is about."""
+    """Builds one run folder. Every field has a sensible value, so a test states what it is about.
+
+    texts: the test's inputs, again and again; without any, the run folder has no test inputs.
+    """
 
     path: Path
     plans: Sequence[Plan]
@@ -52,6 +55,7 @@ class Contest:
     baselines: Sequence[tuple[str, float]] = (("constant", 0.0), ("tf-idf + logistic regression", 0.7))
     seed: int = 0
     margin: float = 0.5
+    texts: Sequence[str] = ()
     environment: dict[str, Any] = field(
         default_factory=lambda: {"device": "cpu", "precision": "float32", "threads": 2, "versions_sha": "abc"}
     )
@@ -80,9 +84,10 @@ class Contest:
         self._validation = self._draw_labels(self.rows // 2)
         words = pa.array([self.classes[k] for k in self._labels])
         table = pa.table({"row": pa.array(np.arange(self.rows)), "label": words})
-        path = self._folder.data / "test_labels.arrow"
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
+        if self.texts:
+            texts = [f"{self.texts[row % len(self.texts)]} ({row})" for row in range(self.rows)]
+            self._write_arrow("test", pa.table({"row": table["row"], "text": texts}))
+        self._write_arrow("test_labels", table)
         sha = rows_sha256(np.arange(self.rows), table["label"])
         split = {"strategy": "stratified", "seed": 0, "fingerprint": "f" * 64, "test_labels_sha256": sha}
         (self._folder.data / "split.json").write_text(json.dumps(split))
@@ -92,6 +97,11 @@ class Contest:
         (self._folder.data / "profile.json").write_text(json.dumps(profile))
         repair = {"kind": "exact_duplicates", "what": "3 duplicates removed", "count": 3, "rows": [1, 2, 3]}
         (self._folder.data / "cleaning.json").write_text(json.dumps({"repairs": [{**repair, "part": "train"}]}))
+
+    def _write_arrow(self, part: str, table: pa.Table) -> None:
+        path = self._folder.data / f"{part}.arrow"
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
 
     def _draw_labels(self, rows: int) -> NDArray[np.int64]:
         labels: NDArray[np.int64] = self._random.choice(len(self.classes), rows, p=self.shares)

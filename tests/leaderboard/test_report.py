@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 from html.parser import HTMLParser
@@ -9,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plotly.offline import get_plotlyjs
 
 from automl.errors import RunFolderError
-from automl.leaderboard.board import make_board
+from automl.leaderboard.board import Leaderboard, make_board
 from automl.leaderboard.chart import label
 from automl.leaderboard.report import inline_json, write_report
 from automl.leaderboard.store import RunFolder
@@ -69,17 +72,29 @@ def test_the_report_tells_the_whole_story(tmp_path: Path) -> None:
     for words in (
         "a/full wins", "The board", "Why to trust it", "The search", "What goes wrong", "The data",
         "3 duplicates removed", "The protocol", "Deviations", "Openings of the test", "What was searched",
-        "Environment", "learning_rate", "log scale", "opened once", "2 done, 2 stopped early",
+        "Environment", "learning_rate", "log scale", "opened once", "2 done, 2 stopped early", "What a point costs",
+        "2 whole trials: too few to tell", "What was tried", "calibration error (ECE, points)",
     ):  # fmt: skip
         assert words in text, words
-    assert {"scores", "history", "curves-0", "curves-1", "confusion-0", "confusion-1"} <= set(page.scripts)
+    assert {
+        "scores",
+        "history",
+        "curves-0",
+        "curves-1",
+        "confusion-0",
+        "confusion-1",
+        "recipes-0",
+        "calibration-0",
+        "calibration-1",
+        "cost-search",
+    } <= set(page.scripts)
 
 
 def test_nothing_is_loaded_from_anywhere(tmp_path: Path) -> None:
     page, _, _ = report(tmp_path)
     for tag, attributes in page.elements:
         for name in ("src", "href", "srcset", "action"):
-            assert attributes.get(name) in (None, "data:,"), (tag, attributes)
+            assert (attributes.get(name) or "data:").startswith("data:"), (tag, attributes)
     styles = "".join(page.text)
     assert "@import" not in styles
     assert "url(" not in styles
@@ -106,7 +121,7 @@ def test_every_chart_says_what_it_shows_and_has_axes_and_a_table(tmp_path: Path)
     for name in charts:
         layout = json.loads(page.scripts[name])["layout"]
         assert layout["xaxis"]["title"]["text"]
-        assert layout["yaxis"]["title"]["text"] or name == "scores"
+        assert layout["yaxis"]["title"]["text"] or name == "scores" or name.startswith("recipes")
     figures = re.findall(r"<figure>.*?</figure>", source, re.S)
     assert len(figures) == len(charts)
     for figure in figures:
@@ -159,3 +174,17 @@ def test_json_in_a_script_cannot_end_it() -> None:
     text = inline_json({"a": "</script><!-- \u2028 &"})
     assert not set(text) & set("<>&\u2028")
     assert json.loads(text) == {"a": "</script><!-- \u2028 &"}
+
+
+def test_the_page_is_a_few_megabytes_and_holds_all_of_plotly(tmp_path: Path) -> None:
+    page, source, _ = report(tmp_path)
+    assert len(source) < 3_000_000
+    start = source.index('id="plotly">') + len('id="plotly">')
+    packed = source[start : source.index("</script>", start)]
+    assert gzip.decompress(base64.b64decode(packed)).decode("utf-8") == get_plotlyjs()
+
+
+def test_two_reports_of_one_board_are_the_same(tmp_path: Path) -> None:
+    _, source, folder = report(tmp_path)
+    board = Leaderboard.from_json(json.loads(folder.leaderboard_json.read_text(encoding="utf-8")))
+    assert write_report(folder, board).read_text(encoding="utf-8") == source

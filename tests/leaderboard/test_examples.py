@@ -1,0 +1,122 @@
+"""Examples quote rows of the data: as text, cut, and only where the page says so."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl.leaderboard.board import make_board
+from automl.leaderboard.examples import cut, examples, thumbnail
+from automl.leaderboard.report import write_report
+from automl.leaderboard.store import RunFolder
+from automl.tracking.wandb import WITHOUT_ROWS
+from tests.leaderboard.run_folder import Contest, Plan
+from tests.leaderboard.test_report import Page
+
+HOSTILE_TEXTS = (
+    "</script><script>alert(1)</script>",
+    WITHOUT_ROWS,
+    "<img src=x onerror=alert(2)> {{ 7 * 7 }} & so on",
+    "\u202eright to left\u0000 and null\n\nlines",
+    "long " * 400,
+)
+
+
+def contest(tmp_path: Path, **values: Any) -> RunFolder:
+    plans = values.pop("plans", [Plan(name="a/full", accuracy=0.3, seed_sd=0), Plan(name="b/full", accuracy=0.1)])
+    return Contest(path=tmp_path / "run", plans=plans, texts=HOSTILE_TEXTS, rows=200, **values).build()
+
+
+def page_of(folder: RunFolder) -> tuple[Page, str]:
+    source = write_report(folder, make_board(folder, "test")).read_text(encoding="utf-8")
+    page = Page()
+    page.feed(source)
+    return page, source
+
+
+def test_the_page_quotes_the_rows_and_says_so(tmp_path: Path) -> None:
+    folder = contest(tmp_path)
+    page, source = page_of(folder)
+    text = " ".join(" ".join(page.text).split())
+    assert "This section quotes rows of the data." in text
+    assert ("meta", {"name": "automl-data-rows", "content": "quoted"}) in page.elements
+    assert WITHOUT_ROWS not in source  # even where a row holds these very words
+    scores = json.loads(folder.scores_file.read_text(encoding="utf-8"))
+    mistakes = scores["rows"][0]["mistakes"]
+    assert len(mistakes) == 10
+    told = text[text.index("Examples of mistakes") :]
+    for one in mistakes:
+        cells = f"({one['place']})"
+        assert cells in told or "…" in told
+
+
+def test_quoted_text_stays_text(tmp_path: Path) -> None:
+    page, source = page_of(contest(tmp_path))
+    assert not {tag for tag, _ in page.elements} & {"img", "iframe"}
+    assert sum(tag == "script" for tag, _ in page.elements) == source.count("<script")
+    assert "\u202e" not in source
+    assert "\x00" not in source
+    assert "49 & so on" not in "".join(page.text)
+
+
+def test_a_page_without_examples_says_that_it_quotes_none(tmp_path: Path) -> None:
+    folder = contest(tmp_path)
+    (folder.data / "test.arrow").unlink()
+    page, source = page_of(folder)
+    assert WITHOUT_ROWS in source
+    assert "Examples of mistakes" not in "".join(page.text)
+
+
+def test_a_finding_that_quotes_a_cell_makes_the_page_say_so(tmp_path: Path) -> None:
+    folder = contest(tmp_path)
+    (folder.data / "test.arrow").unlink()
+    profile = folder.profile()
+    finding = {"kind": "constant_column", "severity": "note", "count": 1, "rows": [], "suggestion": "leave it out"}
+    profile["findings"].append({**finding, "what": "column 'city' has the one value 'Ulm'"})
+    (folder.data / "profile.json").write_text(json.dumps(profile))
+    page, source = page_of(folder)
+    assert WITHOUT_ROWS not in source
+    assert "This table quotes values of the data." in " ".join(page.text)
+
+
+def test_leaderboard_files_quote_no_row(tmp_path: Path) -> None:
+    folder = contest(tmp_path)
+    page_of(folder)
+    for file in (folder.leaderboard_md, folder.leaderboard_json):
+        text = file.read_text(encoding="utf-8")
+        assert "alert(" not in text
+        assert "long long" not in text
+
+
+def test_examples_come_from_the_best_rank_only(tmp_path: Path) -> None:
+    plans = [Plan(name="a/full", accuracy=0.95), Plan(name="b/full", accuracy=0.3)]
+    folder = contest(tmp_path, plans=plans)
+    board = make_board(folder, "test")
+    scores = json.loads(folder.scores_file.read_text(encoding="utf-8"))
+    assert {one["name"] for one in examples(folder, board, scores)} <= {"a/full"}
+
+
+def test_text_is_cut_to_one_line_without_control_letters() -> None:
+    assert cut("a\n\tb\x00\u202ec") == "a b c"
+    assert len(cut("x" * 1000)) == 280
+    assert cut("x" * 1000).endswith("…")
+    assert cut(None) == "None"
+
+
+def test_a_picture_becomes_a_small_one_and_a_broken_one_none(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow comes with image tasks")
+    path = tmp_path / "cat.png"
+    image.new("RGBA", (400, 200), (200, 30, 30, 128)).save(path)
+    found = thumbnail(path)
+    assert found is not None
+    assert found.startswith("data:image/png;base64,")
+    small = image.open(io.BytesIO(base64.b64decode(found.partition(",")[2])))
+    assert small.size == (96, 48)
+    path.write_bytes(path.read_bytes()[:60])
+    assert thumbnail(path) is None
+    assert thumbnail(tmp_path / "gone.png") is None
