@@ -199,10 +199,12 @@ class TrialResult(_Plain):
     trainable_parameters: int | None = None
     model_dir: str | None = None
     predictions_sha256: str | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         nested = {"cost": Cost.from_json(values["cost"]), "curve": tuple(values["curve"])}
+        nested["notes"] = tuple(values.get("notes", ()))
         known = cls.__dataclass_fields__
         return cls(**{k: v for k, v in {**values, **nested}.items() if k in known})
 

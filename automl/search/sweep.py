@@ -245,6 +245,7 @@ def _result(live: _Live) -> TrialResult:
         parameters=told.get("parameters"),
         trainable_parameters=told.get("trainable_parameters"),
         model_dir=told.get("model_dir"),
+        notes=tuple(told.get("notes", ())),
     )
 
 

@@ -151,6 +151,7 @@ def train_spec(
         "metrics": outcome.metrics,
         "predictions_file": outcome.predictions_file,
         "model_dir": outcome.model_dir,
+        "notes": outcome.notes,
         "parameters": outcome.parameters or None,
         "trainable_parameters": outcome.trainable_parameters or None,
     })  # fmt: skip
