@@ -35,7 +35,7 @@ def calibration_chart(name: str, number: int, found: Calibration) -> Chart:
         "error_y": {**spread, **errors},
         "marker": {
             "color": "@accent",
-            "size": [7 + 13 * math.sqrt(one.rows / most) for one in shown],
+            "size": [7 + 9 * math.sqrt(one.rows / most) for one in shown],
             "opacity": 0.85,
         },
         "text": [f"{one.rows:,.0f} rows" for one in shown],

@@ -36,13 +36,14 @@ def importance_chart(found: Importance, index: int) -> Chart | None:
     }
     picture = layout("share of the score's variance (%)", "", 96 + 34 * len(shares))
     picture["xaxis"] |= {"range": [0, max(100.0, float(high.max()))]}
-    picture["yaxis"] |= {"title": {"text": "hyperparameter"}, "automargin": True, "showgrid": False}
+    picture["yaxis"] |= {"title": {"text": "hyperparameter", "standoff": 14}, "automargin": True, "showgrid": False}
     rows = [(name, f"{one * 100:.0f}%", f"{a * 100:.0f}% to {b * 100:.0f}%") for name, one, a, b in found.shares]
     return Chart(
         id=f"importance-{index}",
         title=f"Which hyperparameters of {found.contender} mattered",
         note=f"From {found.trials} whole trials, by a random forest that explains {found.explained * 100:.0f}% of "
-        f"held-out scores; {found.together * 100:.0f}% only combinations explain. Lines: middle half of the trees.",
+        f"the variance of held-out scores. Only combinations explain {found.together * 100:.0f}%. "
+        "Lines: the middle half of its trees.",
         figure={"data": [bars], "layout": picture},
         head=("hyperparameter", "share alone", "middle half of the trees"),
         rows=rows,
@@ -63,7 +64,7 @@ def recipes_chart(
     traces = [_line(trial, axes, "@soft", 1, "stopped early or failed") for trial in stopped]
     for trial in reversed(order):  # the best on top
         place = quarter[trial.id]
-        traces.append(_line(trial, axes, f"@q{place}", 2.4 if place == 0 else 1.6, _QUARTERS[place]))
+        traces.append(_line(trial, axes, f"@q{place}", 2.2 if place == 0 else 1.3, _QUARTERS[place]))
     seen: set[str] = set()
     for trace in traces:  # one legend entry a group
         trace["showlegend"] = trace["name"] not in seen

@@ -1,4 +1,7 @@
-"""A headless Chromium, driven through its DevTools protocol over a pipe: no package, no port, no download."""
+"""A headless Chromium, driven through its DevTools protocol over a pipe: no package, no port, no download.
+
+`python -m tests.leaderboard.browser report.html report.png` takes the README's picture: the top of a report.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import os
 import select
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -104,9 +109,9 @@ class Browser:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    def screenshot(self, path: Path) -> None:
-        """The whole page as a PNG."""
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=True, format="png")["data"]
+    def screenshot(self, path: Path, whole: bool = True) -> None:
+        """The whole page, or what the window shows of it, as a PNG."""
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=whole, format="png")["data"]
         path.write_bytes(base64.b64decode(data))
 
     def _read(self) -> dict[str, Any]:
@@ -131,3 +136,18 @@ class Browser:
             self.complaints.append(f"console.{told['type']}: {told['args']}")
         elif event == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
             self.complaints.append(f"log {told['entry']['level']}: {told['entry']['text']}")
+
+
+def main(report: Path, picture: Path) -> None:
+    binary = find_browser()
+    if binary is None:
+        raise SystemExit(
+            f"no browser found; expected one of {', '.join(NAMES)}; install one or set AUTOML_TEST_BROWSER"
+        )
+    with tempfile.TemporaryDirectory() as profile, Browser(binary, Path(profile) / "profile") as browser:
+        browser.open(report, 1160, height=1290)
+        browser.screenshot(picture, whole=False)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
