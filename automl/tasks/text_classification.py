@@ -12,40 +12,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.metrics import CLASSIFICATION, get_metric
-from automl.tasks.base import Baseline, Field, Task
+from automl.tasks.base import Baseline, Field
+from automl.tasks.classification import CONSTANT, FEATURES, Classification, fit_constant, fit_logistic
 from automl.types import Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
-MAJORITY_SHARE = 0.7
-"""Above this share of the largest class, accuracy would mostly reward naming that class."""
-
-CONSTANT = Baseline(name="constant", needs="labels")
 TFIDF = Baseline(name="tf-idf + logistic regression", needs="inputs")
-FEATURES = Baseline(name="features + logistic regression", needs="features")
 
 _BATCH_ROWS = 2_000
-_STRENGTHS = (0.1, 1.0, 10.0, 100.0)
+_SPARSE_STRENGTHS = (0.1, 1.0, 10.0, 100.0)
+_DENSE_STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+"""A few hundred dense columns need far less freedom than sparse words."""
 
 
-class TextClassification(Task):
+class TextClassification(Classification):
     name = "text-classification"
     head = "sequence-classification"
     pipeline = "text-classification"
-    metrics = tuple(CLASSIFICATION)
-
-    def choose_metric(self, class_counts: Mapping[str, int]) -> tuple[str, str]:
-        name, count = max(class_counts.items(), key=lambda item: item[1])
-        share = count / sum(class_counts.values())
-        if share >= MAJORITY_SHARE:
-            return "macro_f1", (
-                f"always saying {name!r} would be right for {share:.1%} of the rows, "
-                "so every class counts alike instead of every row"
-            )
-        return "accuracy", f"the largest class, {name!r}, holds {share:.1%} of the rows"
 
     def encode(self, table: pa.Table, schema: Schema, processor: Any, limits: Mapping[str, int]) -> dict[str, Field]:
         chunks: dict[str, list[NDArray[np.int32]]] = {}
@@ -61,10 +47,6 @@ class TextClassification(Task):
             name: (np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths[name])]).astype(np.int64))
             for name, parts in chunks.items()
         }
-
-    def labels(self, table: pa.Table, schema: Schema) -> NDArray[np.int64]:
-        number = {name: index for index, name in enumerate(schema.classes)}
-        return np.asarray([number[value] for value in table.column("label").to_pylist()], dtype=np.int64)
 
     def collate(
         self,
@@ -85,22 +67,6 @@ class TextClassification(Task):
             batch["labels"] = torch.from_numpy(np.ascontiguousarray(labels))
         return batch
 
-    def loss(self, outputs: Any, labels: torch.Tensor, recipe: Mapping[str, Any]) -> torch.Tensor:
-        from torch.nn.functional import cross_entropy
-
-        return cross_entropy(outputs.logits.float(), labels, label_smoothing=recipe["label_smoothing"])
-
-    def predict(self, outputs: Any) -> NDArray[np.float32]:
-        probabilities: NDArray[np.float32] = outputs.logits.float().softmax(dim=-1).cpu().numpy()
-        return probabilities
-
-    def answers(self, predictions: NDArray[np.float32], schema: Schema) -> dict[str, list[Any]]:
-        chosen = predictions.argmax(axis=1)
-        return {
-            "prediction": [schema.classes[index] for index in chosen],
-            "probability": [round(float(value), 6) for value in predictions.max(axis=1)],
-        }
-
     def baseline_inputs(self, table: pa.Table, schema: Schema) -> Sequence[Any]:
         columns = [table.column(name).to_pylist() for name in schema.inputs]
         return [" \n ".join(row) for row in zip(*columns, strict=True)]
@@ -116,30 +82,15 @@ class TextClassification(Task):
         validation: tuple[Any, NDArray[np.int64]],
         seed: int,
     ) -> Any:
-        from sklearn.dummy import DummyClassifier
         from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import FeatureUnion, make_pipeline
+        from sklearn.pipeline import FeatureUnion
         from sklearn.preprocessing import StandardScaler
 
         if baseline == CONSTANT:
-            return DummyClassifier(strategy="prior").fit(train[0], train[1])
-        if baseline == TFIDF:
-            words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-            letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=50_000)
-            prepare: Any = FeatureUnion([("words", words), ("letters", letters)])
-        else:
-            prepare = StandardScaler()
-        fitted = prepare.fit(train[0])
-        inputs, held_out = fitted.transform(train[0]), fitted.transform(validation[0])
-        log_loss = get_metric("log_loss").score
-        best: tuple[float, Any] | None = None
-        for strength in _STRENGTHS:
-            if baseline == FEATURES:  # a few hundred dense columns need far less freedom than sparse words
-                strength /= 100
-            model = LogisticRegression(C=strength, max_iter=300, random_state=seed).fit(inputs, train[1])
-            loss = log_loss(validation[1], model.predict_proba(held_out))
-            if best is None or loss < best[0]:
-                best = loss, model
-        assert best is not None
-        return make_pipeline(fitted, best[1])
+            return fit_constant(train)
+        if baseline == FEATURES:
+            return fit_logistic(StandardScaler(), _DENSE_STRENGTHS, train, validation, seed)
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+        letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=50_000)
+        prepare = FeatureUnion([("words", words), ("letters", letters)])
+        return fit_logistic(prepare, _SPARSE_STRENGTHS, train, validation, seed)

@@ -1,0 +1,102 @@
+"""What every classification shares, whatever its inputs are: one of several classes for each row.
+
+It registers no task of its own: a task says what its inputs are (`encode`, `collate`) and what its yardsticks are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.metrics import CLASSIFICATION, get_metric
+from automl.tasks.base import Baseline, Task
+from automl.types import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+
+MAJORITY_SHARE = 0.7
+"""From this share of the largest class on, accuracy would mostly reward naming that class."""
+
+CONSTANT = Baseline(name="constant", needs="labels")
+FEATURES = Baseline(name="features + logistic regression", needs="features")
+Rows = tuple[Any, NDArray[np.int64]]
+"""What a baseline learns from: inputs and labels."""
+
+
+class Classification(Task):
+    metrics = tuple(CLASSIFICATION)
+
+    def choose_metric(self, class_counts: Mapping[str, int]) -> tuple[str, str]:
+        name, count = max(class_counts.items(), key=lambda item: item[1])
+        share = count / sum(class_counts.values())
+        if share >= MAJORITY_SHARE:
+            return "macro_f1", (
+                f"always saying {name!r} would be right for {share:.1%} of the rows, "
+                "so every class counts alike instead of every row"
+            )
+        return "accuracy", f"the largest class, {name!r}, holds {share:.1%} of the rows"
+
+    def labels(self, table: pa.Table, schema: Schema) -> NDArray[np.int64]:
+        number = {name: index for index, name in enumerate(schema.classes)}
+        return np.asarray([number[value] for value in table.column("label").to_pylist()], dtype=np.int64)
+
+    def loss(self, outputs: Any, labels: torch.Tensor, recipe: Mapping[str, Any]) -> torch.Tensor:
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs.logits.float(), labels, label_smoothing=recipe["label_smoothing"])
+
+    def predict(self, outputs: Any) -> NDArray[np.float32]:
+        probabilities: NDArray[np.float32] = outputs.logits.float().softmax(dim=-1).cpu().numpy()
+        return probabilities
+
+    def answers(self, predictions: NDArray[np.float32], schema: Schema) -> dict[str, list[Any]]:
+        chosen = predictions.argmax(axis=1)
+        return {
+            "prediction": [schema.classes[index] for index in chosen],
+            "probability": [round(float(value), 6) for value in predictions.max(axis=1)],
+        }
+
+
+def fit_constant(train: Rows) -> Any:
+    """The classes' shares among the training rows, for every row."""
+    from sklearn.dummy import DummyClassifier
+
+    return DummyClassifier(strategy="prior").fit(train[0], train[1])
+
+
+def fit_logistic(prepare: Any, strengths: Sequence[float], train: Rows, validation: Rows, seed: int) -> Any:
+    """Logistic regression on what `prepare` (a scikit-learn transformer) makes of the inputs.
+
+    strengths: inverses of the regularisation, of which the validation rows choose.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    def fit(strength: float, inputs: Any) -> Any:
+        return LogisticRegression(C=strength, max_iter=300, random_state=seed).fit(inputs, train[1])
+
+    return choose(prepare, strengths, fit, train, validation)
+
+
+def choose(prepare: Any, options: Sequence[Any], fit: Any, train: Rows, validation: Rows) -> Any:
+    """`prepare` and then the model, fitted with the option that gives the smallest log loss on the validation rows.
+
+    fit: (option, prepared inputs) to a model with predict_proba.
+    """
+    from sklearn.pipeline import make_pipeline
+
+    fitted = prepare.fit(train[0])
+    inputs, held_out = fitted.transform(train[0]), fitted.transform(validation[0])
+    log_loss = get_metric("log_loss").score
+    best: tuple[float, Any] | None = None
+    for option in options:
+        model = fit(option, inputs)
+        loss = log_loss(validation[1], model.predict_proba(held_out))
+        if best is None or loss < best[0]:
+            best = loss, model
+    assert best is not None
+    return make_pipeline(fitted, best[1])
