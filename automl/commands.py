@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl.errors import RequestError
+from automl.errors import AutoMLError, RequestError
 from automl.terminal import print_board, safe
 
 if TYPE_CHECKING:
@@ -152,16 +152,24 @@ def _state(leaderboard: Path, otherwise: str) -> str:
 
 
 def models(arguments: argparse.Namespace) -> int:
-    from automl.models.checkpoints import default_models, find_checkpoint
+    from automl.models.checkpoints import default_models, find_checkpoint, tasks_with_defaults
 
     for name in arguments.names:
         found = find_checkpoint(name)
         millions = f"{found.parameters / 1e6:.1f} M parameters"
         print(f"{name}: {found.architecture}, {millions}, revision {found.revision}, {found.path}")
-    if not arguments.names:
-        task = "text-classification"
-        names, reason = default_models(task)
-        print(f"{task}: {', '.join(names)}\n  {reason}")
+    if arguments.names:
+        return 0
+    unknown: list[AutoMLError] = []
+    for task in tasks_with_defaults():
+        try:
+            names, reason = default_models(task)
+            print(f"{task}: {', '.join(names)}\n  {reason}")
+        except AutoMLError as error:  # offline one task may have models on this machine and another none
+            unknown.append(error)
+            print(f"{task}: {safe(error)}")
+    if len(unknown) == len(tasks_with_defaults()):
+        raise unknown[0]
     return 0
 
 

@@ -14,7 +14,7 @@ from automl.models.base import ADAPTER_FOLDER
 from automl.types import LeaderboardRow
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
-_PIPELINES = {"text-classification": "text-classification"}
+_PIPELINES = {name: name for name in ("text-classification", "image-classification")}
 _AUTO_CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
     "image-classification": "AutoModelForImageClassification",
@@ -103,7 +103,8 @@ def _use(directory: Path, row: LeaderboardRow, contest: Mapping[str, Any]) -> li
     if contest["task"] not in _PIPELINES:
         return []
     two = len(contest["schema"]["inputs"]) == 2
-    example = '{"text": "the first text", "text_pair": "the second text"}' if two else '"a text"'
+    one = '"picture.png"' if contest["task"] == "image-classification" else '"a text"'
+    example = '{"text": "the first text", "text_pair": "the second text"}' if two else one
     lines = ["## Use", "", "```python", "from transformers import pipeline", ""]
     lines += [f"classify = pipeline({_PIPELINES[contest['task']]!r}, {str(row.model_dir or directory.name)!r})"]
     lines += [f"classify({example})", "```", ""]

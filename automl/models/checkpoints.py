@@ -84,6 +84,10 @@ def short_name(checkpoint: Checkpoint, taken: Collection[str] = ()) -> str:
     return candidate
 
 
+def tasks_with_defaults() -> tuple[str, ...]:
+    return tuple(_DEFAULTS)
+
+
 def default_models(task: str) -> tuple[tuple[str, ...], str]:
     """Up to two models that fit this machine and can be had from here, and the reason in one sentence.
 
@@ -91,17 +95,17 @@ def default_models(task: str) -> tuple[tuple[str, ...], str]:
     """
     if task not in _DEFAULTS:
         raise CheckpointError(f"the task {task!r} has no default models", "a model", "Name one with --models")
-    with_gpu = _has_gpu()
+    with_gpu, noun, language = _has_gpu(), *_DEFAULT_KINDS[task]
     wanted = _DEFAULTS[task]["gpu" if with_gpu else "cpu"]
-    size = "a GPU: two encoders of base size" if with_gpu else "no GPU: two small encoders"
+    size = f"a GPU: two {noun} of base size" if with_gpu else f"no GPU: two small {noun}"
     if _hub_answers(wanted[0]):
-        return wanted, f"{size}, pretrained on English"
+        return wanted, f"{size}, pretrained on {language}"
     every = dict.fromkeys((*wanted, *_DEFAULTS[task]["cpu"], *_DEFAULTS[task]["gpu"]))
     cached = [name for name in every if (folder := _cached_snapshot(name)) and holds_model(folder)]
     shipped = [
         f"{PACKAGE}{package}"
         for package, folders in weight_packages().items()
-        if len(folders) == 1 and _model_type(folders[0]) in _TEXT_MODEL_TYPES
+        if len(folders) == 1 and _model_type(folders[0]) in _MODEL_TYPES[task]
     ]
     found = tuple(cached + shipped)[:2]
     if not found:
@@ -119,11 +123,23 @@ _DEFAULTS: dict[str, dict[Literal["cpu", "gpu"], tuple[str, str]]] = {
         "cpu": ("sentence-transformers/all-MiniLM-L6-v2", "distilbert/distilbert-base-uncased"),
         "gpu": ("FacebookAI/roberta-base", "google-bert/bert-base-uncased"),
     },
+    "image-classification": {
+        "cpu": ("microsoft/resnet-18", "WinKawaks/vit-tiny-patch16-224"),
+        "gpu": ("google/vit-base-patch16-224", "facebook/convnext-base-224"),
+    },
 }
-_TEXT_MODEL_TYPES = frozenset(
-    "albert bert camembert convbert deberta deberta-v2 distilbert electra ernie modernbert mpnet roberta "
-    "xlm-roberta".split()
-)
+_DEFAULT_KINDS = {
+    # what they are, and what they were pretrained on
+    "text-classification": ("encoders", "English"),
+    "image-classification": ("image classifiers", "ImageNet"),
+}
+_MODEL_TYPES = {
+    "text-classification": frozenset(
+        "albert bert camembert convbert deberta deberta-v2 distilbert electra ernie modernbert mpnet roberta "
+        "xlm-roberta".split()
+    ),
+    "image-classification": frozenset("convnext convnextv2 deit efficientnet mobilenet_v2 resnet swin vit".split()),
+}
 
 
 def _read(name: str, folder: Path, kind: Literal["folder", "package", "hub"], *, allow_pickle: bool) -> Checkpoint:
