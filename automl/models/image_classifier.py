@@ -1,0 +1,168 @@
+"""Image classifiers (ResNet, ConvNeXt, MobileNetV2, EfficientNet, ViT, DeiT, DINOv2, Swin and their likes)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import dropout
+
+from automl.errors import CheckpointError
+from automl.models.base import ModelFamily
+from automl.models.blocks import Blocks
+from automl.models.text_encoder import quiet
+from automl.types import Checkpoint, Schema
+
+CONVOLUTIONAL = frozenset(
+    {"bit", "convnext", "convnextv2", "efficientnet", "mobilenet_v2", "regnet", "resnet"}
+)  # fmt: skip
+TRANSFORMERS = frozenset(
+    {"beit", "deit", "dinov2", "dinov2_with_registers", "swin", "swinv2", "vit", "vit_msn"}
+)  # fmt: skip
+_NOT_CUTTABLE = frozenset({"beit", "swin", "swinv2"})
+"""Beside the hidden states, their forwards hand the size of the grid up, which no stored activation holds."""
+
+_STEMS = ("embeddings", "embedder", "conv_stem")
+_LAYERS = ("layers", "layer", "encoder.layer", "encoder.layers", "encoder.stages", "encoder.blocks")
+_TOPS = ("encoder.top_conv", "encoder.top_bn", "conv_1x1", "norm")
+_BODY_DROPOUTS = ("drop_path_rate", "drop_connect_rate", "hidden_dropout_prob")
+"""The first that a config has takes the recipe's dropout: whole paths where a net drops them, else single units."""
+_HEAD_DROPOUTS = ("classifier_dropout_prob", "dropout_rate")
+
+
+class ImageClassifier(ModelFamily):
+    name = "image_classifier"
+    heads = frozenset({"image-classification"})
+    adaptations = frozenset({"full", "frozen"})
+
+    def claims(self, checkpoint: Checkpoint) -> bool:
+        return checkpoint.model_type in CONVOLUTIONAL | TRANSFORMERS
+
+    def space_name(self, checkpoint: Checkpoint) -> str:
+        return f"image_classifier_{'cnn' if checkpoint.model_type in CONVOLUTIONAL else 'vit'}"
+
+    def load_processor(self, checkpoint: Checkpoint) -> Any:
+        try:
+            return _open_processor(checkpoint.path)
+        except (OSError, ValueError, ImportError) as error:
+            raise CheckpointError(
+                f"the image processor of {checkpoint.name} cannot be loaded: {' '.join(str(error).split())[:300]}",
+                "preprocessor_config.json beside the weights",
+                "Copy it into the model's folder",
+            ) from error
+
+    def limits(self, model_directory: str, processor: Any) -> dict[str, int]:
+        return {}  # the processor brings every picture to the model's size
+
+    def padding(self, processor: Any) -> dict[str, int]:
+        return {}
+
+    def load(self, checkpoint: Checkpoint, head: str, schema: Schema, recipe: Mapping[str, Any]) -> nn.Module:
+        from transformers import AutoConfig, AutoModelForImageClassification
+
+        quiet()
+        config = AutoConfig.from_pretrained(
+            checkpoint.path,
+            local_files_only=True,
+            num_labels=len(schema.classes),
+            id2label=dict(enumerate(schema.classes)),
+            label2id={name: index for index, name in enumerate(schema.classes)},
+            problem_type="single_label_classification",
+        )
+        taken = next((name for name in _BODY_DROPOUTS if hasattr(config, name)), None)
+        if taken is not None:
+            setattr(config, taken, float(recipe["dropout"]))
+        for name in _HEAD_DROPOUTS:
+            if hasattr(config, name):
+                setattr(config, name, 0.0)  # the same dropout before every head, see _drop_features
+        try:
+            model: nn.Module = AutoModelForImageClassification.from_pretrained(
+                checkpoint.path,
+                config=config,
+                local_files_only=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # nearly every checkpoint brings the head of ImageNet's classes
+                dtype=torch.float32,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{checkpoint.name} cannot be loaded: {' '.join(str(error).split())[:300]}",
+                "weights that transformers can put under a classification head",
+                "Check the folder, or name another model with --models",
+            ) from error
+        last = _last_linear(model)
+        nn.init.trunc_normal_(last.weight, std=0.02)  # fresh even where a checkpoint's head would fit by chance
+        nn.init.zeros_(last.bias)
+        _drop_features(last, float(recipe["head_dropout"]))
+        return model
+
+    def blocks(self, model: nn.Module) -> Blocks:
+        body: nn.Module = model.base_model  # type: ignore[assignment]
+        stem = [found for name in _STEMS if (found := _inside(body, name)) is not None]
+        layers = next(found for name in _LAYERS if isinstance(found := _inside(body, name), nn.ModuleList))
+        top = [found for name in _TOPS if (found := _inside(body, name)) is not None]
+        assert stem, f"{type(model).__name__} has no stem to speak of"
+        return Blocks(
+            model=model,
+            stem=tuple(stem),
+            layers=tuple(layers),
+            layer_list=layers,
+            top=tuple(top),
+            cuttable=str(getattr(model.config, "model_type", "")) not in _NOT_CUTTABLE,
+        )
+
+    def pooled(self, model: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What the head sees."""
+        seen: list[torch.Tensor] = []
+        handle = _last_linear(model).register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+        try:
+            model(**{name: value for name, value in batch.items() if name != "labels"})
+        finally:
+            handle.remove()
+        return seen[0].flatten(1).float()
+
+    def save(self, model: nn.Module, processor: Any, directory: Path) -> None:
+        model.save_pretrained(directory)  # type: ignore[operator]
+        processor.save_pretrained(directory)
+
+    def open(self, directory: Path) -> tuple[nn.Module, Any]:
+        from transformers import AutoModelForImageClassification
+
+        quiet()
+        model: nn.Module = AutoModelForImageClassification.from_pretrained(
+            directory, use_safetensors=True, local_files_only=True, trust_remote_code=False
+        )
+        return model, _open_processor(directory)
+
+
+def _open_processor(directory: Path | str) -> Any:
+    """The checkpoint's image processor on Pillow: the same numbers with and without torchvision installed."""
+    import transformers
+
+    quiet()
+    major = int(transformers.__version__.split(".")[0])
+    pillow: dict[str, Any] = {"backend": "pil"} if major >= 5 else {"use_fast": False}
+    return transformers.AutoImageProcessor.from_pretrained(
+        directory, local_files_only=True, trust_remote_code=False, **pillow
+    )
+
+
+def _inside(body: nn.Module, name: str) -> nn.Module | None:
+    """The submodule of that name, None where there is none."""
+    found: Any = body
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, nn.Module) else None
+
+
+def _last_linear(model: nn.Module) -> nn.Linear:
+    return [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+
+
+def _drop_features(last: nn.Linear, share: float) -> None:
+    """Dropout on what the last layer sees: most of these nets have none, and a new module would rename weights."""
+    if share > 0:
+        last.register_forward_pre_hook(lambda module, inputs: (dropout(inputs[0], share, module.training),))

@@ -1,0 +1,162 @@
+"""Image classification: one picture, and one of several classes.
+
+image                       label
+"/data/xray/0001.png"       pneumonia
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.data.images import located, read_rgb
+from automl.tasks.base import Baseline, Field
+from automl.tasks.classification import CONSTANT, FEATURES, Classification, Rows, choose, fit_constant, fit_logistic
+from automl.types import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+    from PIL import Image
+
+NEIGHBOURS = Baseline(name="features + nearest neighbours", needs="features")
+
+PIXELS, SCALE, SHIFT = "pixel_values", "scale", "shift"
+"""Fields of a row: its picture, and where that is stored as bytes what makes the model's numbers of them:
+pixels * scale + shift, by channel."""
+AUGMENTATION, NO_AUGMENTATION = "augmentation", "none"
+"""The recipe's key, and its value under which training pictures stay as they are."""
+
+_BATCH_ROWS = 32
+_MOST_BYTES_IN_MEMORY = 256 * 2**20
+"""Larger arrays are written to a temporary file: memory stays bounded, whatever the number of rows."""
+_EXACT = 1e-4
+_STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+_NEIGHBOURS = (1, 3, 5, 10, 20)
+
+
+class ImageClassification(Classification):
+    name = "image-classification"
+    head = "image-classification"
+    pipeline = "image-classification"
+
+    def encode(self, table: pa.Table, schema: Schema, processor: Any, limits: Mapping[str, int]) -> dict[str, Field]:
+        """Every picture decoded once and resized as the checkpoint wants it; kept as bytes where that loses nothing.
+
+        On disk and in the cache a row of 224 x 224 pixels takes 150 kB as bytes, four times that as numbers.
+        """
+        paths = [str(path or "") for path in table.column(schema.inputs[0]).to_pylist()]
+        offsets = np.arange(len(paths) + 1, dtype=np.int64)
+        scaling: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        pixels: NDArray[Any] | None = None
+        for start in range(0, len(paths), _BATCH_ROWS):
+            pictures = [read_rgb(path) for path in paths[start : start + _BATCH_ROWS]]
+            if pixels is None:
+                scaling = _scaling(processor, pictures)
+            batch = _processed(processor, pictures, as_bytes=scaling is not None)
+            if pixels is None:
+                pixels = _room((len(paths), *batch.shape[1:]), batch.dtype)
+            pixels[start : start + len(batch)] = batch
+        assert pixels is not None, "a part without rows cannot be encoded"
+        fields: dict[str, Field] = {PIXELS: (pixels, offsets)}
+        for name, values in zip((SCALE, SHIFT), scaling or (), strict=False):
+            fields[name] = (np.repeat(values[None], len(paths), axis=0), offsets)
+        return fields
+
+    def located(self, table: pa.Table, schema: Schema, folder: Path) -> pa.Table:
+        name = schema.inputs[0]
+        if name not in table.column_names:
+            return table
+        return table.set_column(table.column_names.index(name), name, located(table.column(name), folder))
+
+    def collate(
+        self,
+        rows: Sequence[Mapping[str, NDArray[Any]]],
+        labels: NDArray[np.int64] | None,
+        padding: Mapping[str, int],
+    ) -> dict[str, torch.Tensor]:
+        import torch
+
+        stacked = {name: torch.from_numpy(np.concatenate([row[name] for row in rows])) for name in rows[0]}
+        pixels = stacked[PIXELS].float()
+        if SCALE in stacked:
+            pixels = pixels * stacked[SCALE][:, :, None, None] + stacked[SHIFT][:, :, None, None]
+        batch = {PIXELS: pixels}
+        if labels is not None:
+            batch["labels"] = torch.from_numpy(np.ascontiguousarray(labels))
+        return batch
+
+    def augment(
+        self, batch: dict[str, torch.Tensor], recipe: Mapping[str, Any], generator: torch.Generator
+    ) -> dict[str, torch.Tensor]:
+        from automl.tasks.picture_variation import vary
+
+        return {**batch, PIXELS: vary(batch[PIXELS], generator)} if self.is_augmented(recipe) else batch
+
+    def is_augmented(self, recipe: Mapping[str, Any]) -> bool:
+        return bool(recipe.get(AUGMENTATION, NO_AUGMENTATION) != NO_AUGMENTATION)
+
+    def baseline_inputs(self, table: pa.Table, schema: Schema) -> Sequence[Any]:
+        paths: list[Any] = table.column(schema.inputs[0]).to_pylist()
+        return paths
+
+    def baselines(self) -> tuple[Baseline, ...]:
+        return CONSTANT, NEIGHBOURS, FEATURES
+
+    def fit_baseline(self, baseline: Baseline, schema: Schema, train: Rows, validation: Rows, seed: int) -> Any:
+        from sklearn.neighbors import KNeighborsClassifier
+        from sklearn.preprocessing import StandardScaler
+
+        if baseline == CONSTANT:
+            return fit_constant(train)
+        if baseline == FEATURES:
+            return fit_logistic(StandardScaler(), _STRENGTHS, train, validation, seed)
+
+        def fit(count: int, inputs: Any) -> Any:
+            return KNeighborsClassifier(count, weights="distance", metric="cosine").fit(inputs, train[1])
+
+        counts = [count for count in _NEIGHBOURS if count <= len(train[1])]
+        return choose(StandardScaler(), counts, fit, train, validation)
+
+
+def _processed(processor: Any, pictures: Sequence[Image.Image], as_bytes: bool) -> NDArray[Any]:
+    """The processor's pictures, shape (rows, channels, height, width): resized bytes, or the model's numbers."""
+    options = {"do_rescale": False, "do_normalize": False} if as_bytes else {}
+    found: NDArray[Any] = np.asarray(processor(images=list(pictures), return_tensors="np", **options)[PIXELS])
+    return found if as_bytes else found.astype(np.float32)
+
+
+def _scaling(
+    processor: Any, pictures: Sequence[Image.Image]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Scale and shift by channel that make the model's numbers of resized bytes; None where nothing simple does.
+
+    Read off a black and a white picture, and checked on real ones: a processor may do what its config does not say.
+    """
+    from PIL import Image
+
+    size = pictures[0].size
+    plain = [Image.new("RGB", size, colour) for colour in ("black", "white")]
+    numbers = _processed(processor, plain, as_bytes=False)
+    middle = numbers[:, :, numbers.shape[2] // 2, numbers.shape[3] // 2]
+    shift = middle[0].astype(np.float32)
+    scale = ((middle[1] - middle[0]) / 255).astype(np.float32)
+    as_bytes = _processed(processor, pictures, as_bytes=True)
+    if as_bytes.dtype != np.uint8:
+        return None
+    made = as_bytes * scale[:, None, None] + shift[:, None, None]
+    exact = np.abs(made - _processed(processor, pictures, as_bytes=False)).max() <= _EXACT
+    return (scale, shift) if exact else None
+
+
+def _room(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An array to fill: in memory, or, where it is large, in a file that is gone when nothing uses it any more."""
+    if int(np.prod(shape)) * np.dtype(dtype).itemsize <= _MOST_BYTES_IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
