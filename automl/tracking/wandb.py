@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import netrc
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -23,6 +24,7 @@ from automl.types import Contender, TrialResult, TrialSpec, slug
 
 Mode = Literal["online", "offline", "disabled"]
 STEP = "samples_seen"
+_EXCEPTION = re.compile(r"([A-Za-z_][\w.]*): ")
 WITHOUT_ROWS = '<meta name="automl-data-rows" content="none">'
 """What a report says of itself when it quotes no row of the data and may leave the machine."""
 SECONDS_TO_SEND_THE_REST = {"online": 120.0, "offline": 60.0}
@@ -186,7 +188,7 @@ class WandbTracker(Tracker):
             self._log(spec, row)
         run = self._open(spec)
         run.summary.update(self._summary(spec, result))
-        run.notes = ending(result)
+        run.notes = ending(result, self._share_examples)
         run.tags = (*run.tags, result.status)
         run.finish(exit_code=0 if result.status in ("completed", "pruned") else 1)
         del self._runs[spec.id]
@@ -199,7 +201,7 @@ class WandbTracker(Tracker):
         cost = result.cost.to_json()
         summary = {
             "status": result.status,
-            "reason": ending(result),
+            "reason": ending(result, self._share_examples),
             "validation": result.validation,
             "best_validation": best,
             "latency_ms_p50": result.latency_ms_p50,
@@ -320,8 +322,12 @@ def run_id(token: str, trial: str) -> str:
     return f"{whole[: _LONGEST_ID - 13]}-{sha256(whole.encode()).hexdigest()[:12]}"
 
 
-def ending(result: TrialResult) -> str:
-    """How a training ended, in a sentence."""
+def ending(result: TrialResult, whole: bool = False) -> str:
+    """How a training ended, in a sentence.
+
+    whole: whether an exception's message is told too. It may quote the data row that it failed on, which
+    leaves the machine only where that is allowed; without it, the exception's name stands alone.
+    """
     seen, horizon = result.cost.samples_seen, result.horizon_samples
     if result.status == "completed":
         return f"completed after {seen} samples"
@@ -329,7 +335,10 @@ def ending(result: TrialResult) -> str:
         return f"pruned at {seen} of {horizon} samples: behind the other trials of its contender at that rung"
     what = "ran out of memory" if result.status == "out_of_memory" else "failed"
     lines = (result.error or "no reason given").strip().splitlines()
-    return f"{what} at {seen} of {horizon} samples: {lines[-1][:300]}"
+    told = lines[-1][:300]
+    if not whole and (name := _EXCEPTION.match(told)):
+        told = f"{name[1]} (its message stays in trials.jsonl)"
+    return f"{what} at {seen} of {horizon} samples: {told}"
 
 
 def _benchmark_token(directory: Path, name: str) -> str:

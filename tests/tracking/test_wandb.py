@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import jinja2
 import pytest
 
 from automl.errors import MissingExtra
@@ -202,7 +203,7 @@ def test_a_pruned_trial_is_no_crash_and_a_failed_one_is(followed) -> None:  # ty
     assert pruned.notes.startswith("pruned at 80 of 160 samples")
     failed = followed[0]["all-minilm-l6-v2/full/002"]
     assert (failed.exit_code, failed.summary["status"]) == (1, "failed")
-    assert failed.notes == "failed at 80 of 160 samples: ValueError: bang"
+    assert failed.notes == "failed at 80 of 160 samples: ValueError (its message stays in trials.jsonl)"
 
 
 def test_the_benchmark_is_a_run_with_the_board_as_a_table(followed) -> None:  # type: ignore[no-untyped-def]
@@ -228,10 +229,13 @@ def test_a_report_with_rows_stays_here_unless_examples_may_be_shared(followed, t
     assert [b"secret row" in path.read_bytes() for path in (tmp_path / "wandb").rglob("*.html")] == [True]
 
 
-def test_the_report_that_we_make_says_that_it_quotes_no_row_and_is_sent(tmp_path: Path) -> None:
+def test_the_report_that_we_make_says_whether_it_quotes_rows_and_is_sent_where_it_does_not(tmp_path: Path) -> None:
     templates = Path(tracking.__file__).parents[1] / "leaderboard" / "templates"
-    page = (templates / "report.html").read_text()
-    assert tracking.WITHOUT_ROWS in page
+    source = (templates / "report.html").read_text()
+    line = jinja2.Template(next(line for line in source.splitlines() if "automl-data-rows" in line))
+    page = line.render(quotes_rows=False)
+    assert page == tracking.WITHOUT_ROWS
+    assert tracking.WITHOUT_ROWS not in line.render(quotes_rows=True)
     (tmp_path / "page.html").write_text(page)
     lines: list[str] = []
     tracker = WandbTracker("my-project", "offline", note=lines.append)
@@ -357,4 +361,8 @@ def test_names_ids_and_endings_at_their_edges() -> None:
     long_ids = {run_id("t", "a" * 200 + ending) for ending in "bc"}
     assert len(long_ids) == 2
     assert all(len(id) <= 128 for id in long_ids)
+    broken = result(spec("x"), "failed", error="Traceback\nValueError: could not read 'My card was charged'")
+    assert ending(broken, whole=True).endswith("ValueError: could not read 'My card was charged'")
+    assert ending(broken) == "failed at 0 of 160 samples: ValueError (its message stays in trials.jsonl)"
+    assert ending(result(spec("x"), "failed", error="the worker was killed")).endswith(": the worker was killed")
     assert ending(result(spec("x"), "out_of_memory")).startswith("ran out of memory at 0 of 160 samples")
