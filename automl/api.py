@@ -5,21 +5,26 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from automl.config import RunRequest
 from automl.data.prepare import load_prepared, prepare
 from automl.errors import MissingExtra, RunFolderError
 from automl.leaderboard.board import Leaderboard, make_board
+from automl.leaderboard.compare import ComparedRuns, compare_runs
 from automl.leaderboard.report import write_report
 from automl.leaderboard.store import RunFolder, write_atomically
+from automl.leaderboard.verify import Verification, verify_run
 from automl.predict import FineTunedModel, model_of, predict_file
 from automl.tracking.base import RunInfo, Tracker, Trackers
 from automl.types import Contender, PreparedData
+
+if TYPE_CHECKING:
+    from automl.search.replay import Replay
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,29 @@ def board(path: Path | str) -> Leaderboard:
     found = make_board(folder, why="board recomputed")
     write_report(folder, found)
     return found
+
+
+def verify(path: Path | str) -> Verification:
+    """Whether a run folder still says what its run wrote. Opens the test, which is logged, once winners are fixed."""
+    folder = RunFolder.existing(path)
+    with folder.lock():
+        return verify_run(folder)
+
+
+def replay(path: Path | str, row: str, seed: int | None = None, note: Callable[[str], None] = print) -> Replay:
+    """A row's final trained again from the run folder; nothing in there changes but the log of openings."""
+    require_training()
+    folder = RunFolder.existing(path)
+    require_training(folder.read_request().adapt)
+    from automl.search.replay import replay as replay_row
+
+    with folder.lock(), _scratch(folder.path) as scratch:
+        return replay_row(folder, scratch, row, seed, note)
+
+
+def compare(*paths: Path | str) -> ComparedRuns:
+    """The boards of several runs as one, where that is fair; else why it is not."""
+    return compare_runs([RunFolder.existing(path) for path in paths])
 
 
 def predict(run: Path | str, data: str, out: Path | str, row: str | None = None) -> Path:

@@ -90,6 +90,23 @@ def _add_run_folder(parser: argparse.ArgumentParser) -> None:
     _json(parser, "leaderboard.json")
 
 
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run folder, such as runs/reviews")
+    _json(parser, "every check and what it found")
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished run's folder")
+    parser.add_argument("--row", metavar="CONTENDER", required=True, help="a contender of the board")
+    parser.add_argument("--seed", metavar="K", help="the seed of one of its finals (default: the shipped model's)")
+    _json(parser, "whether it matched, and by how much it missed,")
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="finished runs' folders, two or more")
+    _json(parser, "the common board")
+
+
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
     what = "a file, a folder of pictures for each class, a saved Hugging Face dataset, or a hub name"
     parser.add_argument("source", metavar="DATA", help=what)
@@ -133,6 +150,9 @@ COMMANDS: dict[str, tuple[str, Adder]] = {
     "plan": ("what `run` would do with the same options; nothing is done", add_request_options),
     "resume": ("go on with a run after a crash or Ctrl-C", _add_run_folder),
     "board": ("the leaderboard again, recomputed from the run folder without torch", _add_run_folder),
+    "verify": ("whether a run folder was edited, and its board follows from its records", _add_verify),
+    "replay": ("train a row's final again and say whether it matches", _add_replay),
+    "compare": ("the boards of several runs as one, where split, metric and budget agree", _add_compare),
     "predict": ("use a finished run's model on new rows", _add_predict),
     "runs": ("the runs in a folder, and what became of them", _add_runs),
     "models": ("the default models, or where a name leads", _add_models),

@@ -86,6 +86,46 @@ def board(arguments: argparse.Namespace) -> int:
     return _publish(arguments.run, arguments.json)
 
 
+def verify(arguments: argparse.Namespace) -> int:
+    from automl import api
+
+    found = api.verify(arguments.run)
+    print(json.dumps(found.to_json(), ensure_ascii=False) if arguments.json else _safe_lines(found.to_text()))
+    return 0 if found.ok else 1
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    from automl import api
+
+    if arguments.seed is not None and not arguments.seed.isdecimal():
+        raise RequestError(f"--seed is {arguments.seed!r}", "a seed of the finals, such as 101", "See the report")
+    seed = None if arguments.seed is None else int(arguments.seed)
+    with contextlib.redirect_stdout(sys.stderr):
+        found = api.replay(arguments.run, arguments.row, seed)
+    print(json.dumps(found.to_json(), ensure_ascii=False) if arguments.json else _safe_lines(found.to_text()))
+    return 0 if found.matched else 1
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    from automl import api
+
+    found = api.compare(*arguments.runs)
+    if arguments.json:
+        print(json.dumps(found.to_json(), ensure_ascii=False))
+    elif not found.merged:
+        print(_safe_lines("\n".join(["not merged:", *(f"  {reason}" for reason in found.not_merged_because)])))
+    else:
+        print_board(found.to_json())
+        for note in found.notes:
+            print(f"note: {safe(note)}")
+    return 0 if found.merged else 1
+
+
+def _safe_lines(text: str) -> str:
+    """Each line as `safe` makes it, with its indentation kept."""
+    return "\n".join(line[: len(line) - len(line.lstrip())] + safe(line) for line in text.splitlines())
+
+
 def _publish(run: Path | str, as_json: bool) -> int:
     """Print the board that lies in a run folder, and where its report and models are."""
     directory = Path(run)
@@ -207,7 +247,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def run_directory(arguments: argparse.Namespace) -> Path | None:
     """The run folder that a command's arguments mean; None where they mean none."""
-    if arguments.command in ("resume", "board", "predict"):
+    if arguments.command in ("resume", "board", "predict", "verify", "replay"):
         return Path(arguments.run)
     if arguments.command not in ("run", "demo"):
         return None
@@ -236,5 +276,20 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     command.__name__: command
-    for command in (run, demo, inspect, plan, resume, board, predict, runs, models, spaces, doctor)
+    for command in (
+        run,
+        demo,
+        inspect,
+        plan,
+        resume,
+        board,
+        verify,
+        replay,
+        compare,
+        predict,
+        runs,
+        models,
+        spaces,
+        doctor,
+    )
 }

@@ -22,7 +22,7 @@ def not_comparable_because(folder: RunFolder, scored: ScoredRun) -> list[str]:
         *_splits(folder, contest, trials),
         *_finals(folder, contest, trials, scored),
         *_budgets(folder, contest, trials),
-        *_places(trials),
+        *places(trials),
         *_horizons(contest, trials),
         *_adaptive(folder, trials),
     ]
@@ -91,7 +91,8 @@ def _budgets(folder: RunFolder, contest: Mapping[str, Any], trials: list[TrialRe
             yield f"contenders got different numbers of trials ({_unequal(counts)})"
 
 
-def _places(trials: list[TrialResult]) -> Iterator[str]:
+def places(trials: list[TrialResult]) -> Iterator[str]:
+    """All trainings ran on the same kind of device, in the same precision, with the same packages."""
     for key, words in _PLACES.items():
         values = sorted({str(one.environment[key]) for one in trials if one.environment.get(key)})
         if len(values) > 1:
