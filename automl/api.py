@@ -147,12 +147,12 @@ def require_training(adaptations: Sequence[str] = ()) -> None:
 
 def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[dict[str, Any], PreparedData]:
     """Everything that can be wrong with a request is found here, before anything is spent."""
-    from automl.registry import get_part
+    from automl.registry import get_part, parts
     from automl.search.baselines import planned
     from automl.search.contest import draw_up, find_contenders, find_spaces
     from automl.tasks.base import Task
 
-    prepared = prepare(request, directory)
+    prepared = prepare(request, directory, known_tasks=tuple(parts("automl.tasks", Task)))  # type: ignore[type-abstract]
     for line in (*prepared.assumptions, *prepared.cleaned):
         tracker.note(line)
     task = get_part("automl.tasks", Task, prepared.schema.task)  # type: ignore[type-abstract]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -17,18 +17,19 @@ from automl.data.load import raise_all
 from automl.data.profile import Inspection
 from automl.errors import DataError, RequestError
 
+# what can be guessed from the data; a task of a plug-in is named with --task
 SUPPORTED_TASKS = ("text-classification", "image-classification")
 FEWEST_ROWS = 10
 FEWEST_CLASS_ROWS = 2
 _RESERVED = ("row", "label")
 
 
-def check_request(request: RunRequest) -> None:
+def check_request(request: RunRequest, known_tasks: Collection[str] = SUPPORTED_TASKS) -> None:
     """Raises RequestError where the task is not one that can be prepared."""
-    if request.task is not None and request.task not in SUPPORTED_TASKS:
+    if request.task is not None and request.task not in known_tasks:
         raise RequestError(
             f"task {request.task!r} is not supported yet",
-            f"one of {', '.join(SUPPORTED_TASKS)}",
+            f"one of {', '.join(known_tasks)}",
             "Change --task",
         )
     if request.image is not None and request.text is not None:
@@ -40,7 +41,7 @@ def check_roles(seen: Inspection, request: RunRequest) -> str:
     roles, source = seen.roles, seen.parts["train"].read_as.source
     names = ", ".join(column.name for column in seen.columns[:30])
     pictured = any(column.kind == "image" for column in seen.columns if column.name in roles.inputs)
-    if request.task is not None and roles.inputs and pictured != request.task.startswith("image"):
+    if request.task in SUPPORTED_TASKS and roles.inputs and pictured != request.task.startswith("image"):
         raise DataError(
             f"--task {request.task} is given, but {roles.inputs[0]!r} holds {'pictures' if pictured else 'text'}",
             "a column that holds " + ("text" if pictured else "the paths of picture files"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from automl.config import RunRequest
-from automl.data.checks import check_classes, check_parts, check_request, check_roles
+from automl.data.checks import SUPPORTED_TASKS, check_classes, check_parts, check_request, check_roles
 from automl.data.clean import Repair, clean
 from automl.data.columns import Mask, as_text
 from automl.data.leakage import Keyed
@@ -35,12 +35,13 @@ _CONTENT = "\x00content"  # no file can name a column so
 _PARTS: tuple[str, ...] = ("train", "validation", "test")
 
 
-def prepare(request: RunRequest, directory: Path) -> PreparedData:
+def prepare(request: RunRequest, directory: Path, known_tasks: Collection[str] = SUPPORTED_TASKS) -> PreparedData:
     """The data of a run in its data folder: cleaned, split, the test's labels in a file of their own.
 
+    known_tasks: those that a request may name.
     Raises DataError or RequestError, before anything is written, where nothing can be learnt from the data.
     """
-    check_request(request)
+    check_request(request, known_tasks)
     parts = load_parts(request.source, request.validation, request.test)
     seen = inspect_parts(parts, request.target, request.text, request.image)
     target = check_roles(seen, request)
