@@ -81,7 +81,8 @@ class TextEncoder(ModelFamily):
         )
         for names, key in ((_BODY_DROPOUTS, "dropout"), (_HEAD_DROPOUTS, "head_dropout")):
             for name in names:
-                if hasattr(config, name):
+                # DeBERTa's head asks for a value that its config does not list
+                if hasattr(config, name) or (name == "cls_dropout" and "deberta" in config.model_type):
                     setattr(config, name, float(recipe[key]))
         try:
             model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
