@@ -53,11 +53,10 @@ def write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
     return path
 
 
-def tiny_bert(directory: Path, layers: int = 2, seed: int = 0) -> Path:
-    """A BERT of some thousand parameters in Hugging Face layout, with its tokenizer."""
-    import torch
+def tiny_tokenizer(directory: Path) -> None:
+    """A word-piece tokenizer, trained on the toy messages."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -70,6 +69,22 @@ def tiny_bert(directory: Path, layers: int = 2, seed: int = 0) -> Path:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=64,
+    ).save_pretrained(directory)
+
+
+def tiny_bert(directory: Path, layers: int = 2, seed: int = 0) -> Path:
+    """A BERT of some thousand parameters in Hugging Face layout, with its tokenizer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=300,
@@ -80,15 +95,7 @@ def tiny_bert(directory: Path, layers: int = 2, seed: int = 0) -> Path:
         max_position_embeddings=64,
     )
     BertModel(config).save_pretrained(directory)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_max_length=64,
-    ).save_pretrained(directory)
+    tiny_tokenizer(directory)
     return directory
 
 
@@ -130,7 +137,7 @@ def trial_spec(
         "split_fingerprint": prepared.split.fingerprint,
         "data_directory": str(prepared.directory),
         "run_directory": str(directory),
-        "task": "text-classification",
+        "task": prepared.schema.task,
         "metric": "accuracy",
         "schema": prepared.schema,
     }

@@ -1,0 +1,164 @@
+"""What every model family must keep, tested on small real models of each kind that it claims.
+
+A family's test file inherits `FamilyContract`, and gives it a fixture `checkpoint` (often one of many kinds).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from automl.models.base import ModelFamily
+from automl.models.blocks import Blocks, CutModel
+from automl.training.optimizer import BlockwiseAdamW
+from automl.training.recipe import Recipe
+from automl.training.unfreezing import Unfreezing
+from automl.types import Checkpoint, Schema
+from tests.toys import RECIPE
+
+CLASSES = ("a", "b", "c")
+
+
+def hashes(blocks: Blocks, below: int) -> list[str]:
+    """One hash for each block up to `below`, of its parameters and its buffers (running statistics)."""
+    found = []
+    for block in range(below + 1):
+        digest = hashlib.sha256()
+        for module in blocks.modules(block):
+            for value in module.state_dict().values():
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        found.append(digest.hexdigest())
+    return found
+
+
+class FamilyContract:
+    family: ClassVar[ModelFamily]
+    head: ClassVar[str]
+    task: ClassVar[str] = "toy"
+    without_body_dropout: ClassVar[frozenset[str]] = frozenset()
+    """Model types whose body has no dropout that a recipe could set."""
+
+    without_head_dropout: ClassVar[frozenset[str]] = frozenset()
+    """Model types whose head takes the body's dropout."""
+
+    def batch(self) -> dict[str, torch.Tensor]:
+        """Inputs of four rows."""
+        raise NotImplementedError
+
+    def load(self, checkpoint: Checkpoint, **recipe: float) -> nn.Module:
+        schema = Schema(task=self.task, inputs=("x",), target="label", classes=CLASSES)
+        return self.family.load(checkpoint, self.head, schema, RECIPE | recipe)
+
+    def logits(self, model: nn.Module) -> torch.Tensor:
+        with torch.no_grad():
+            found: torch.Tensor = model(**self.batch()).logits
+        return found
+
+    def test_it_claims_the_checkpoint_and_has_a_space_for_every_adaptation(self, checkpoint: Checkpoint) -> None:
+        from automl.search.space import load_space
+
+        assert self.head in self.family.heads
+        assert self.family.claims(checkpoint)
+        for adaptation in self.family.adaptations:
+            assert load_space(self.family.space_name(checkpoint), adaptation).first_trials
+
+    def test_the_head_is_attached_fresh_and_the_body_as_it_was_pretrained(self, checkpoint: Checkpoint) -> None:
+        torch.manual_seed(1)
+        one = self.load(checkpoint)
+        torch.manual_seed(2)
+        other = self.load(checkpoint)
+        assert self.logits(one.eval()).shape == (4, len(CLASSES))
+        differ = {n for n, v in one.state_dict().items() if not torch.equal(v, other.state_dict()[n])}
+        blocks = self.family.blocks(one)
+        head = {name for name, _ in blocks.parameters()[-1]}
+        assert differ
+        assert differ <= head
+
+    def test_blocks_cover_every_parameter_once_and_run_in_order(self, checkpoint: Checkpoint) -> None:
+        model = self.load(checkpoint).eval()
+        blocks = self.family.blocks(model)
+        named = [name for block in blocks.parameters() for name, _ in block]
+        assert sorted(named) == sorted(name for name, _ in model.named_parameters())
+        assert all(blocks.parameters())
+        ran: list[int] = []
+        for block in range(blocks.depth + 1):
+            blocks.modules(block)[0].register_forward_hook(lambda m, i, o, block=block: ran.append(block))
+        self.logits(model)
+        assert ran == list(range(blocks.depth + 1))
+
+    @pytest.mark.parametrize("place", ["stem", "first", "last"])
+    def test_stored_activations_stand_in_for_the_lower_blocks(self, checkpoint: Checkpoint, place: str) -> None:
+        model = self.load(checkpoint).eval()
+        blocks = self.family.blocks(model)
+        if not blocks.cuttable:
+            pytest.skip("its activations are never stored")
+        depth = {"stem": 0, "first": 1, "last": blocks.depth}[place]
+        whole = self.logits(model)
+        with torch.no_grad():
+            activations = blocks.run_until(depth, self.batch())
+        assert len(activations) == 4
+        with CutModel(blocks, depth) as cut:
+            cut.prefix.activations = activations
+            torch.testing.assert_close(self.logits(model), whole)
+        assert torch.equal(self.logits(model), whole)
+
+    @pytest.mark.parametrize("share", [0.5, 1.0])
+    def test_frozen_blocks_keep_their_parameters_and_buffers_to_the_bit(
+        self, checkpoint: Checkpoint, share: float
+    ) -> None:
+        model = self.load(checkpoint, dropout=0.2, head_dropout=0.2)
+        blocks = self.family.blocks(model)
+        recipe = Recipe.of(RECIPE | {"frozen_share": share, "learning_rate": 0.01})
+        unfreezing = Unfreezing(recipe, blocks.depth)
+        frozen = unfreezing.frozen_depth
+        assert frozen is not None
+        optimizer = BlockwiseAdamW(blocks, recipe, unfreezing)
+        before, started = hashes(blocks, blocks.depth), dict(blocks.parameters()[-1])
+        started = {name: value.detach().clone() for name, value in started.items()}
+        optimizer.release(0.0)
+        for progress in (0.2, 0.4, 0.6):
+            optimizer.train_mode(model)
+            loss = nn.functional.cross_entropy(model(**self.batch()).logits, torch.tensor([0, 1, 2, 0]))
+            loss.backward()
+            optimizer.step(progress)
+            self.logits(model.eval())  # as an evaluation between two steps does
+        same = [a == b for a, b in zip(hashes(blocks, blocks.depth), before, strict=True)]
+        assert same == [block <= frozen for block in range(blocks.depth + 1)]
+        assert any(not torch.equal(value, started[name]) for name, value in blocks.parameters()[-1])
+
+    def test_dropout_of_the_recipe_is_the_models_dropout(self, checkpoint: Checkpoint) -> None:
+        def noisy(**recipe: float) -> bool:
+            model = self.load(checkpoint, **{"dropout": 0.0, "head_dropout": 0.0, **recipe}).train()
+            torch.manual_seed(0)
+            drawn = [self.logits(model) for _ in range(6)]
+            return any(not torch.allclose(drawn[0], other, atol=1e-6) for other in drawn)
+
+        assert not noisy()
+        assert noisy(head_dropout=0.5) == (checkpoint.model_type not in self.without_head_dropout)
+        assert noisy(dropout=0.4) == (checkpoint.model_type not in self.without_body_dropout)
+
+    def test_pooled_features_have_a_row_each(self, checkpoint: Checkpoint) -> None:
+        model = self.load(checkpoint).eval()
+        with torch.no_grad():
+            features = self.family.pooled(model, {**self.batch(), "labels": torch.zeros(4)})
+        assert features.dtype == torch.float32
+        assert features.ndim == 2
+        assert len(features) == 4
+        assert torch.isfinite(features).all()
+
+    def test_a_saved_model_is_opened_with_its_labels(self, checkpoint: Checkpoint, tmp_path: Path) -> None:
+        model = self.load(checkpoint).eval()
+        processor: Any = self.family.load_processor(checkpoint)
+        self.family.save(model, processor, tmp_path / "saved")
+        assert not list((tmp_path / "saved").glob("*.bin")), "nothing that must be unpickled"
+        opened, its_processor = self.family.open(tmp_path / "saved")
+        assert dict(opened.config.id2label) == dict(enumerate(CLASSES))  # type: ignore[union-attr, arg-type]
+        assert torch.equal(self.logits(opened.eval()), self.logits(model))
+        assert type(its_processor) is type(processor)
+        limits = [self.family.limits(place, processor) for place in (checkpoint.path, str(tmp_path / "saved"))]
+        assert limits[0] == limits[1]
