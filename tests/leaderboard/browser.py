@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import select
@@ -61,9 +62,11 @@ class Browser:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._session = ""
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError):  # it may be gone already
+            self.call("Browser.close")
         os.close(self._to)
         os.close(self._from)
-        self._process.terminate()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -144,7 +147,10 @@ def main(report: Path, picture: Path) -> None:
         raise SystemExit(
             f"no browser found; expected one of {', '.join(NAMES)}; install one or set AUTOML_TEST_BROWSER"
         )
-    with tempfile.TemporaryDirectory() as profile, Browser(binary, Path(profile) / "profile") as browser:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+        Browser(binary, Path(profile) / "profile") as browser,
+    ):
         browser.open(report, 1160, height=1290)
         browser.screenshot(picture, whole=False)
 
