@@ -135,7 +135,7 @@ def _searched(
 
 
 def _calibrations(board: Leaderboard, scores: Mapping[str, Any]) -> list[Chart]:
-    found = {one["contender"]: one["calibration"] for one in scores["rows"] if one["kind"] == "contender"}
+    found = {one["contender"]: one.get("calibration") for one in scores["rows"] if one["kind"] == "contender"}
     told = [(row.contender, found.get(row.contender)) for row in board.rows if row.kind == "contender"]
     return [
         scored_charts.calibration_chart(name, number, Calibration.from_json(values))
@@ -163,9 +163,8 @@ def _other_metrics(board: Leaderboard, metric: Metric, scores: Mapping[str, Any]
     """Every metric but the deciding one, and how far each row's confidence is off."""
     names = list(dict.fromkeys(name for row in board.rows for name in row.metrics if name != metric.name))
     known = [get_metric(name) for name in names]
-    off = {
-        one["contender"]: f"{one['calibration']['error'] * 100:.1f}" for one in scores["rows"] if one["calibration"]
-    }
+    found = {one["contender"]: one["calibration"]["error"] for one in scores["rows"] if one.get("calibration")}
+    off = {name: f"{error * 100:.1f}" for name, error in found.items()}
     rows = [
         (
             row.contender,

@@ -188,3 +188,15 @@ def test_two_reports_of_one_board_are_the_same(tmp_path: Path) -> None:
     _, source, folder = report(tmp_path)
     board = Leaderboard.from_json(json.loads(folder.leaderboard_json.read_text(encoding="utf-8")))
     assert write_report(folder, board).read_text(encoding="utf-8") == source
+
+
+def test_a_run_scored_before_calibration_was_kept_still_makes_a_report(tmp_path: Path) -> None:
+    _, _, folder = report(tmp_path)
+    board = Leaderboard.from_json(json.loads(folder.leaderboard_json.read_text(encoding="utf-8")))
+    scores = json.loads(folder.scores_file.read_text(encoding="utf-8"))
+    for row in scores["rows"]:
+        del row["calibration"], row["mistakes"]
+    folder.scores_file.write_text(json.dumps(scores), encoding="utf-8")
+    page = write_report(folder, board).read_text(encoding="utf-8")
+    assert "The board" in page
+    assert "calibration-0" not in page
