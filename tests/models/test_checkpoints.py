@@ -382,6 +382,7 @@ def test_offline_the_defaults_are_what_is_on_this_machine(tmp_path: Path, monkey
     names, reason = default_models("text-classification")
     assert names[0] == "package:aaa-tiny-bert", "images are no text"
     assert "cannot be reached" in reason
+    assert default_models("image-classification")[0] == ("package:aaa-images",)
     wanted = checkpoints._DEFAULTS["text-classification"]["cpu"]
     for name in wanted:
         cache_model(tmp_path / "hub", name)

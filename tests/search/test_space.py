@@ -154,6 +154,20 @@ def test_small_and_base_differ_in_their_centres_alone() -> None:
                 assert math.isclose(one.high / one.low, other.high / other.low, rel_tol=1e-6)  # type: ignore[operator]
 
 
+def test_both_kinds_of_nets_for_pictures_have_as_much_to_search() -> None:
+    """Only centres differ, and which dropout there is to set."""
+    for adaptation in ("full", "frozen"):
+        cnn, vit = (load_space(f"image_classifier_{kind}", adaptation) for kind in ("cnn", "vit"))
+        assert len(cnn.first_trials) == len(vit.first_trials) == 3
+        assert [p.tier for p in cnn.parameters] == [p.tier for p in vit.parameters]
+        for one, other in zip(cnn.parameters, vit.parameters, strict=True):
+            assert one.name == other.name or {one.name, other.name} == {"dropout", "head_dropout"}
+            assert (one.choices, one.log, one.or_zero) == (other.choices, other.log, other.or_zero)
+            if one.log:
+                assert math.isclose(one.high / one.low, other.high / other.low, rel_tol=1e-6)  # type: ignore[operator]
+        assert cnn.complete({})["augmentation"] == vit.complete({})["augmentation"] == "none"
+
+
 def test_the_first_trial_of_a_small_encoder_is_the_one_that_the_literature_and_trec_agree_on() -> None:
     assert REFERENCE_BATCH == 16
     recipe = load_space("text_encoder_small", "full").complete({})
