@@ -48,3 +48,10 @@ def test_a_cache_that_broke_while_being_built_is_built_again(tmp_path: Path) -> 
     build_once(tmp_path / "cache", lambda target: (target / "whole").write_text("x"))
     build_once(tmp_path / "cache", broken)  # it is there, so nothing is built
     assert [p.name for p in (tmp_path / "cache").iterdir()] == ["whole"]
+
+
+def test_a_lone_last_row_joins_the_batch_before_it() -> None:
+    sizes = sorted(len(batch) for batch in shuffled_batches(LENGTHS[:33], 16, seed=1, epoch=0))
+    assert sizes == [16, 17], "batch norm has no variance of one row"
+    assert sorted(np.concatenate(shuffled_batches(LENGTHS[:33], 16, seed=1, epoch=0))) == list(range(33))
+    assert [len(batch) for batch in shuffled_batches(LENGTHS[:1], 16, seed=1, epoch=0)] == [1]
