@@ -204,6 +204,7 @@ def test_an_interrupted_run_is_resumed_to_the_board_of_an_uninterrupted_one(
     assert before.items() <= after.items()
     assert len(after) == 6 + sum(k in ("final", "default") for k in (t.kind for t in folder.trials()))
     assert sum(s.device_seconds for s in folder.ledger()) > spent
+    assert api.verify(folder.path).problems == []
     whole = api.run(request_for(ground, tmp_path / "whole" / "run", trials=6, max_epochs=6, seeds=2, slots=1))
     assert steady(resumed.to_json()) == steady(whole.to_json())
 
