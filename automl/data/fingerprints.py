@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -11,15 +11,19 @@ from automl.data.images import look_at_all
 from automl.data.split import fingerprint, row_digests
 
 
-def holds_rows(table: pa.Table, inputs: Sequence[str], labels: pa.ChunkedArray, sha256: str) -> bool:
-    """Whether a part's rows and labels have this fingerprint (split.json), in whatever order they stand."""
-    return any(fingerprint(row_digests(one, inputs, labels)) == sha256 for one in _readings(table, inputs))
+def row_problem(table: pa.Table, inputs: Sequence[str], labels: pa.ChunkedArray, sha256: str) -> str | None:
+    """Why a part's rows and labels do not have this fingerprint (split.json); None where they do.
 
-
-def _readings(table: pa.Table, inputs: Sequence[str]) -> Iterator[pa.Table]:
-    """The inputs as they stand; and what they show, where they are paths of pictures."""
-    yield table
-    paths = table[inputs[0]].to_pylist() if len(inputs) == 1 else []
-    if paths and all(os.path.isfile(path or "") for path in paths):
+    Rows that point at pictures have the fingerprint of what the pictures show.
+    """
+    if fingerprint(row_digests(table, inputs, labels)) == sha256:
+        return None
+    paths = [path or "" for path in table[inputs[0]].to_pylist()] if len(inputs) == 1 else []
+    if paths and all(os.path.isabs(path) for path in paths):
+        missing = sum(not os.path.isfile(path) for path in paths)
+        if missing:
+            return f"{missing} of the {len(paths)} files that its rows point at are missing"
         pixels = pa.array([look.pixels for look in look_at_all(paths)], pa.large_string())
-        yield pa.table({inputs[0]: pixels})
+        if fingerprint(row_digests(pa.table({inputs[0]: pixels}), inputs, labels)) == sha256:
+            return None
+    return f"its rows are not those of the split (SHA-256 {sha256[:12]})"

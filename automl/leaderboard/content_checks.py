@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from automl.data.fingerprints import holds_rows
+from automl.data.fingerprints import row_problem
 from automl.data.split import combined_fingerprint
 from automl.leaderboard.board import Leaderboard, judge
 from automl.leaderboard.evidence import Evidence, Finding, Recorded, note
 from automl.leaderboard.score import score_run
+from automl.provenance import versions_sha
 from automl.types import LeaderboardRow
 
 _NOT_COMPARED = {"protocol.test_openings", "protocol.records"}
@@ -51,11 +52,11 @@ def check_split(evidence: Evidence) -> list[Finding]:
             found.append(Finding(what=str(problem), file=f"data/{file.name}"))
             continue
         if table["row"].to_pylist() != value["row_numbers"]:
-            found.append(Finding(what="holds other rows than split.json says", file=f"data/{file.name}"))
-        # the test's fingerprint covers its labels: check_test has them
-        elif part != "test" and not holds_rows(table, inputs, table["label"], value["sha256"]):
-            what = f"its rows are not those of the split (SHA-256 {value['sha256'][:12]})"
-            found.append(Finding(what=what, file=f"data/{file.name}"))
+            problem = "holds other rows than split.json says"
+        elif part != "test":  # its fingerprint covers its labels: check_test has them
+            problem = row_problem(table, inputs, table["label"], value["sha256"])
+        if problem is not None:
+            found.append(Finding(what=problem, file=f"data/{file.name}"))
     return found
 
 
@@ -83,10 +84,8 @@ def check_test(evidence: Evidence) -> list[Finding]:
     if table["row"].to_pylist() != opened.rows.tolist():
         return [Finding(what="is of other rows than test.arrow", file="data/test_labels.arrow")]
     inputs = evidence.contest["schema"]["inputs"]
-    if part is not None and not holds_rows(table, inputs, opened.words, part["sha256"]):
-        what = f"its rows are not those of the split (SHA-256 {part['sha256'][:12]})"
-        return [Finding(what=what, file="data/test.arrow")]
-    return []
+    problem = None if part is None else row_problem(table, inputs, opened.words, part["sha256"])
+    return [] if problem is None else [Finding(what=problem, file="data/test.arrow")]
 
 
 def check_predictions(evidence: Evidence) -> list[Finding]:
@@ -132,6 +131,10 @@ def check_board(evidence: Evidence) -> list[Finding]:
     scored = score_run(evidence.folder, "", opened=evidence.opened)
     anew = json.loads(json.dumps(judge(evidence.folder, scored).to_json()))
     found = list(_differences("", _by_name(evidence.board), _by_name(anew)))
+    if found and evidence.folder.environment().get("versions_sha", "") != versions_sha():
+        found.append(
+            note("the run was made with other versions of automl or its packages, which may judge otherwise")
+        )
     return [dataclasses.replace(finding, file="leaderboard.json") for finding in found]
 
 
