@@ -49,8 +49,8 @@ class Checked:
 
     def to_text(self) -> str:
         """One line where all is well, else one line a fault."""
-        lines = [f"{'ok' if self.ok else 'WRONG':5}  {self.check}"]
-        lines += [f"       {'' if one.wrong else '(note) '}{one.sentence()}" for one in self.findings]
+        lines = [f"{'ok' if self.ok else 'WRONG'}: {self.check}"]
+        lines += [f"  {'' if one.wrong else '(note) '}{one.sentence()}" for one in self.findings]
         return "\n".join(lines)
 
 

@@ -70,7 +70,7 @@ def test_an_honest_run_is_verified_again_and_again(folder: RunFolder) -> None:
         assert wrong(folder) == {}
     text = verify_run(folder).to_text()
     assert "verified: the board follows from its records" in text
-    assert len(re.findall("^ok ", text, flags=re.MULTILINE)) == 11
+    assert len(re.findall("^ok: ", text, flags=re.MULTILINE)) == 11
 
 
 def test_verifying_is_one_opening_of_the_test_and_is_logged(folder: RunFolder) -> None:
