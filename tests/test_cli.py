@@ -295,3 +295,15 @@ def test_ctrl_c_in_a_real_run_leaves_a_run_that_can_go_on(tmp_path: Path) -> Non
     assert process.returncode == cli.INTERRUPTED, shown
     assert f"automl resume {tmp_path / 'r'}" in shown
     assert "Traceback" not in shown
+
+
+def test_the_board_of_a_run_that_has_not_come_that_far_is_the_users_to_finish(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create(make_request({"source": str(MESSAGES)}))
+    assert main(["board", str(folder.path)]) == 2
+    folder.write_contest({"contenders": []})
+    assert main(["board", str(folder.path)]) == 2
+    assert "automl resume" in capsys.readouterr().err
+    assert not folder.leaderboard_json.exists()
