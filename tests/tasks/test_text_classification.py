@@ -15,6 +15,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 class TestTextClassification(TaskContract):
     task = TextClassification()
+    epochs = 24
 
 
 def test_padding_is_filled_with_what_the_family_says(tmp_path: Path, world: World) -> None:

@@ -72,9 +72,9 @@ def fingerprints(training: Training) -> list[str]:
 
 
 def test_the_loss_falls_and_validation_beats_chance(world: Any, tmp_path: Path) -> None:
-    _, context = run(spec_of(world, tmp_path, epochs=12))
+    _, context = run(spec_of(world, tmp_path, epochs=20))
     curve = [report.row for report in context.reports]
-    assert curve[-1]["train_loss"] < 0.8 * curve[0]["train_loss"]
+    assert curve[-1]["train_loss"] < 0.6 * curve[0]["train_loss"]
     assert curve[-1]["accuracy"] > 0.6
 
 
