@@ -13,7 +13,7 @@ from torch.nn.functional import dropout
 from automl.errors import CheckpointError
 from automl.models.base import ModelFamily
 from automl.models.blocks import Blocks
-from automl.models.text_encoder import quiet
+from automl.models.hugging_face import head_config, load_weights, open_weights, quiet
 from automl.types import Checkpoint, Schema
 
 CONVOLUTIONAL = frozenset(
@@ -61,38 +61,17 @@ class ImageClassifier(ModelFamily):
         return {}
 
     def load(self, checkpoint: Checkpoint, head: str, schema: Schema, recipe: Mapping[str, Any]) -> nn.Module:
-        from transformers import AutoConfig, AutoModelForImageClassification
+        from transformers import AutoModelForImageClassification
 
-        quiet()
-        config = AutoConfig.from_pretrained(
-            checkpoint.path,
-            local_files_only=True,
-            num_labels=len(schema.classes),
-            id2label=dict(enumerate(schema.classes)),
-            label2id={name: index for index, name in enumerate(schema.classes)},
-            problem_type="single_label_classification",
-        )
+        config = head_config(checkpoint, schema)
         taken = next((name for name in _BODY_DROPOUTS if hasattr(config, name)), None)
         if taken is not None:
             setattr(config, taken, float(recipe["dropout"]))
         for name in _HEAD_DROPOUTS:
             if hasattr(config, name):
                 setattr(config, name, 0.0)  # the same dropout before every head, see _drop_features
-        try:
-            model: nn.Module = AutoModelForImageClassification.from_pretrained(
-                checkpoint.path,
-                config=config,
-                local_files_only=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # nearly every checkpoint brings the head of ImageNet's classes
-                dtype=torch.float32,
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{checkpoint.name} cannot be loaded: {' '.join(str(error).split())[:300]}",
-                "weights that transformers can put under a classification head",
-                "Check the folder, or name another model with --models",
-            ) from error
+        # nearly every checkpoint brings the head of ImageNet's classes
+        model = load_weights(AutoModelForImageClassification, checkpoint, config, ignore_mismatched_sizes=True)
         last = _last_linear(model)
         nn.init.trunc_normal_(last.weight, std=0.02)  # fresh even where a checkpoint's head would fit by chance
         nn.init.zeros_(last.bias)
@@ -131,11 +110,7 @@ class ImageClassifier(ModelFamily):
     def open(self, directory: Path) -> tuple[nn.Module, Any]:
         from transformers import AutoModelForImageClassification
 
-        quiet()
-        model: nn.Module = AutoModelForImageClassification.from_pretrained(
-            directory, use_safetensors=True, local_files_only=True, trust_remote_code=False
-        )
-        return model, _open_processor(directory)
+        return open_weights(AutoModelForImageClassification, directory), _open_processor(directory)
 
 
 def _open_processor(directory: Path | str) -> Any:

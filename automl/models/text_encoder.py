@@ -12,6 +12,7 @@ from torch import nn
 from automl.errors import CheckpointError
 from automl.models.base import LoraTargets, ModelFamily
 from automl.models.blocks import Blocks, longest_layer_list
+from automl.models.hugging_face import head_config, load_weights, open_weights
 from automl.types import Checkpoint, Schema
 
 SMALL_PARAMETERS = 70_000_000
@@ -68,37 +69,15 @@ class TextEncoder(ModelFamily):
         return {"input_ids": processor.pad_token_id or 0, "token_type_ids": processor.pad_token_type_id}
 
     def load(self, checkpoint: Checkpoint, head: str, schema: Schema, recipe: Mapping[str, Any]) -> nn.Module:
-        from transformers import AutoConfig, AutoModelForSequenceClassification
+        from transformers import AutoModelForSequenceClassification
 
-        quiet()
-        config = AutoConfig.from_pretrained(
-            checkpoint.path,
-            local_files_only=True,
-            num_labels=len(schema.classes),
-            id2label=dict(enumerate(schema.classes)),
-            label2id={name: index for index, name in enumerate(schema.classes)},
-            problem_type="single_label_classification",
-        )
+        config = head_config(checkpoint, schema)
         for names, key in ((_BODY_DROPOUTS, "dropout"), (_HEAD_DROPOUTS, "head_dropout")):
             for name in names:
                 # DeBERTa's head asks for a value that its config does not list
                 if hasattr(config, name) or (name == "cls_dropout" and "deberta" in config.model_type):
                     setattr(config, name, float(recipe[key]))
-        try:
-            model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
-                checkpoint.path,
-                config=config,
-                local_files_only=True,
-                trust_remote_code=False,
-                dtype=torch.float32,
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{checkpoint.name} cannot be loaded: {' '.join(str(error).split())[:300]}",
-                "weights that transformers can put under a classification head",
-                "Check the folder, or name another model with --models",
-            ) from error
-        return model
+        return load_weights(AutoModelForSequenceClassification, checkpoint, config)
 
     def blocks(self, model: nn.Module) -> Blocks:
         body: nn.Module = model.base_model  # type: ignore[assignment]
@@ -140,17 +119,5 @@ class TextEncoder(ModelFamily):
     def open(self, directory: Path) -> tuple[nn.Module, Any]:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        quiet()
-        options = {"local_files_only": True, "trust_remote_code": False}
-        model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
-            directory, use_safetensors=True, **options
-        )
-        return model, AutoTokenizer.from_pretrained(directory, **options)
-
-
-def quiet() -> None:
-    """Keep load reports and progress bars of transformers away from the user."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+        model = open_weights(AutoModelForSequenceClassification, directory)
+        return model, AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
