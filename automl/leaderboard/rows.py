@@ -39,7 +39,8 @@ def rank_rows(
 ) -> tuple[tuple[LeaderboardRow, ...], tuple[Comparison, ...]]:
     """Rows with their ranks and tie groups. A sample has the name of its row; a failed row has none."""
     ranked = [(row, sample) for row, sample in parts if sample is not None]
-    ranked.sort(key=lambda pair: (-pair[1].mean, pair[0].device_seconds, pair[0].contender))
+    # equal means by name, not by cost: seconds differ from run to run, and the same run gives the same board
+    ranked.sort(key=lambda pair: (-pair[1].mean, pair[0].contender))
     groups, comparisons = tie_groups([sample for _, sample in ranked], margin)
     by_name = {row.contender: row for row, _ in ranked}
     made: list[LeaderboardRow] = []
