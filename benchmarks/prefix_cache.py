@@ -26,7 +26,8 @@ from automl.models.checkpoints import find_checkpoint
 from automl.search.space import load_space
 from automl.training import frozen_prefix
 from automl.training.clock import SlotClock
-from automl.training.fit import Report, Training
+from automl.training.context import Report
+from automl.training.fit import Training
 from automl.training.workers import warm_process
 from automl.types import Contender, PreparedData, TrialSpec
 

@@ -107,23 +107,6 @@ def encode_part(
     )
 
 
-def shuffled_batches(
-    lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int, bucket_batches: int = 50
-) -> list[NDArray[np.int64]]:
-    """Every row once, in batches of rows of like length, in an order that seed and epoch alone decide."""
-    generator = np.random.default_rng((seed, epoch))
-    order = generator.permutation(len(lengths))
-    batches: list[NDArray[np.int64]] = []
-    for start in range(0, len(order), batch_size * bucket_batches):
-        bucket = order[start : start + batch_size * bucket_batches]
-        bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
-        batches.extend(bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:  # batch norm has no variance of one row
-        lone = batches.pop()
-        batches[-1] = np.concatenate([batches[-1], lone])
-    return [batches[i] for i in generator.permutation(len(batches))]
-
-
 def sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
     """Every row once, longest first: least padding, and an out-of-memory comes at once or never."""
     order = np.argsort(-lengths, kind="stable")

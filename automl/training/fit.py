@@ -10,7 +10,7 @@ import random
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,11 +25,14 @@ from automl.tasks.base import Task
 from automl.training.adapters import LORA, LoraAdapters
 from automl.training.checkpoint import load_checkpoint, save_checkpoint
 from automl.training.clock import SlotClock
-from automl.training.encoded import EncodedPart, encode_part, shuffled_batches
+from automl.training.context import Context, Report
+from automl.training.encoded import EncodedPart, encode_part
 from automl.training.evaluation import predict_rows, score_rows, standard_error
 from automl.training.frozen_prefix import StoredActivations, TooLarge, store_activations
 from automl.training.optimizer import BlockwiseAdamW
 from automl.training.recipe import Recipe
+from automl.training.step import GradientStep
+from automl.training.stream import batch_stream
 from automl.training.unfreezing import Unfreezing
 from automl.types import TrialSpec
 
@@ -41,30 +44,6 @@ DIVERGED_STEPS = 3
 
 class Diverged(Exception):
     """The loss stopped being a number."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """One evaluation. `rung` is the rung's samples when it is one, else None."""
-
-    row: dict[str, Any]
-    rung: int | None
-    value: float
-    error: float
-
-
-class Context(Protocol):
-    """What the loop is told of the world it runs in."""
-
-    rank: int
-    world: int
-    device: torch.device
-
-    def report(self, report: Report) -> None:
-        """Hand an evaluation on; does not return when the training is to stop. Every rank calls it."""
-
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """The model as it computes gradients over all workers."""
 
 
 @dataclass
@@ -127,6 +106,9 @@ class Training:
         self.unfreezing = Unfreezing(self.recipe, self.blocks.depth)
         self.optimizer = BlockwiseAdamW(self.blocks, self.recipe, self.unfreezing)
         self._store_prefix()
+        self.step = GradientStep(
+            self.task, recipe, lambda rows: self._make_batch(self.train, rows), self.context, self.autocast, spec.seed
+        )
         seed_everything(spec.seed + 1)  # the same stream of dropout whether or not the store had to be built
 
     def _store_prefix(self) -> None:
@@ -196,7 +178,7 @@ class Training:
             points = [p for p in points if p[0] > skip]
             wrapped = self.context.wrap(self.model)
         saved_at = self.clock.device_seconds
-        batches = _stream(self.train, size, self.spec.seed, horizon)
+        batches = batch_stream(self.train.lengths, size, self.spec.seed, horizon)
         for indices in batches:
             if seen < skip:  # trained before the interruption
                 seen += len(indices)
@@ -207,7 +189,7 @@ class Training:
                 self.optimizer.train_mode(self.model)
             elif not self.model.training:
                 self.optimizer.train_mode(self.model)
-            loss = self._backward(wrapped, indices, seen)
+            loss = self.step.backward(wrapped, indices, seen)
             if math.isfinite(loss):
                 self.optimizer.step(progress)
                 losses.add(loss, len(indices))
@@ -233,23 +215,6 @@ class Training:
                     save_checkpoint(resume_file, self.model, self.optimizer, state)
                     saved_at = self.clock.device_seconds
         resume_file.unlink(missing_ok=True)
-
-    def _backward(self, wrapped: nn.Module, indices: NDArray[np.int64], seen: int) -> float:
-        """Gradients of one global batch; the mean loss of this worker's share of it."""
-        rank, world = self.context.rank, self.context.world
-        own = indices[rank::world]
-        if len(own) == 0:  # a worker without a row still takes part in the exchange of gradients
-            own, weight = indices[:1], 0.0
-        else:
-            weight = len(own) * world / len(indices)
-        # by the place in the training: what is resumed varies its inputs as if it had never stopped
-        varying = torch.Generator().manual_seed((self.spec.seed << 32) + seen * world + rank)
-        batch = self.task.augment(self._make_batch(self.train, own), self.spec.recipe, varying)
-        labels = batch.pop("labels")
-        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            loss = self.task.loss(wrapped(**batch), labels, self.spec.recipe)
-        (loss * weight if weight != 1.0 else loss).backward()
-        return float(loss.detach())
 
     def _evaluate(self, seen: int, rung: int | None, train_loss: float) -> None:
         with self.clock.charging("validate"):
@@ -305,19 +270,6 @@ class _Mean:
         mean = self.total / self.weight if self.weight else 0.0
         self.total, self.weight = 0.0, 0
         return mean
-
-
-def _stream(part: EncodedPart, size: int, seed: int, horizon: int) -> Any:
-    """Batches of row indices, epoch after epoch, until the horizon's samples have been seen."""
-    seen, epoch = 0, 0
-    while seen < horizon:
-        for indices in shuffled_batches(part.lengths, size, seed, epoch):
-            indices = indices[: horizon - seen]
-            yield indices
-            seen += len(indices)
-            if seen >= horizon:
-                return
-        epoch += 1
 
 
 def save_predictions(file: Path, validation: NDArray[np.float32], test: NDArray[np.float32]) -> None:

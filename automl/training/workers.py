@@ -31,7 +31,8 @@ from automl.registry import parts
 from automl.tasks.base import Task
 from automl.training.adapters import import_for
 from automl.training.clock import SlotClock
-from automl.training.fit import Diverged, Outcome, Report, Training, peak_memory_bytes, reset_peak_memory
+from automl.training.context import Report
+from automl.training.fit import Diverged, Outcome, Training, peak_memory_bytes, reset_peak_memory
 from automl.types import TrialSpec
 
 _GROUPS = b"automl_worker_groups"

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automl.training.encoded import build_once, shuffled_batches, sorted_batches
+from automl.training.encoded import build_once, sorted_batches
+from automl.training.stream import shuffled_batches
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, size=503)
 

@@ -13,7 +13,8 @@ import torch
 
 from automl.training import fit, frozen_prefix
 from automl.training.clock import SlotClock
-from automl.training.fit import Diverged, Report, Training
+from automl.training.context import Report
+from automl.training.fit import Diverged, Training
 from automl.types import Contender, PreparedData, TrialSpec
 from tests.toys import prepared_messages, tiny_bert, tiny_contender, trial_spec
 
