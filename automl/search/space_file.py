@@ -54,6 +54,8 @@ class OwnKey:
 OWN_KEYS: Mapping[str, OwnKey] = {
     "lora_rank": OwnKey((1, 1_024), "lora"),
     "lora_dropout": OwnKey((0.0, 0.95), "lora"),
+    "optimizer": OwnKey(frozenset({"adamw", "sgd"})),
+    "momentum": OwnKey((0.0, 0.999)),
     "augmentation": OwnKey(frozenset({"none", "trivial"})),
 }
 WHOLE_NUMBERS = frozenset({"batch_size", "lora_rank"})

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from automl.training.optimizer import BlockwiseAdamW
+from automl.training.optimizer import BlockwiseOptimizer
 
 
-def save_checkpoint(file: Path, model: nn.Module, optimizer: BlockwiseAdamW, state: dict[str, Any]) -> None:
+def save_checkpoint(file: Path, model: nn.Module, optimizer: BlockwiseOptimizer, state: dict[str, Any]) -> None:
     """Write everything that a bit-exact continuation needs, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     learning = {name: value for name, value in model.named_parameters() if value.requires_grad}
@@ -30,7 +30,7 @@ def save_checkpoint(file: Path, model: nn.Module, optimizer: BlockwiseAdamW, sta
 
 
 def load_checkpoint(
-    file: Path, model: nn.Module, optimizer: BlockwiseAdamW, device: torch.device
+    file: Path, model: nn.Module, optimizer: BlockwiseOptimizer, device: torch.device
 ) -> dict[str, Any] | None:
     """Put a stored state back and return what `save_checkpoint` was given; None where there is none."""
     if not file.exists():

@@ -29,7 +29,7 @@ from automl.training.context import Context, Report
 from automl.training.encoded import EncodedPart, encode_part
 from automl.training.evaluation import predict_rows, score_rows, standard_error
 from automl.training.frozen_prefix import StoredActivations, TooLarge, store_activations
-from automl.training.optimizer import BlockwiseAdamW
+from automl.training.optimizer import BlockwiseOptimizer
 from automl.training.recipe import Recipe
 from automl.training.step import GradientStep
 from automl.training.stream import batch_stream
@@ -104,7 +104,7 @@ class Training:
         if spec.contender.adaptation == LORA:
             self.adapters = LoraAdapters(self.model, self.family.lora_targets(self.model), recipe)
         self.unfreezing = Unfreezing(self.recipe, self.blocks.depth)
-        self.optimizer = BlockwiseAdamW(self.blocks, self.recipe, self.unfreezing)
+        self.optimizer = BlockwiseOptimizer(self.blocks, self.recipe, self.unfreezing)
         self._store_prefix()
         self.step = GradientStep(
             self.task, recipe, lambda rows: self._make_batch(self.train, rows), self.context, self.autocast, spec.seed

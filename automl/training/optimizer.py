@@ -1,4 +1,4 @@
-"""AdamW whose groups appear when their block is released."""
+"""AdamW, or SGD with momentum, whose groups appear when their block is released."""
 
 from __future__ import annotations
 
@@ -11,8 +11,21 @@ from automl.training.recipe import Recipe
 from automl.training.unfreezing import Unfreezing
 
 
-class BlockwiseAdamW:
-    """AdamW (bias-corrected) with one learning rate a block, over the blocks that learn now.
+def make_optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer over parameter groups that bring their own rates and decays.
+
+    AdamW corrects its bias: without it BERT collapses on small data (Zhang et al., ICLR 2021). SGD's momentum is
+    the plain one, not Nesterov's, and its weight decay is part of the gradient.
+    """
+    device = groups[0]["params"][0].device
+    fused = device.type in ("cpu", "cuda")
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=recipe.momentum, fused=fused)
+    return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=fused)
+
+
+class BlockwiseOptimizer:
+    """The recipe's optimizer with one learning rate a block, over the blocks that learn now.
 
     A block's parameters enter at its release: before, they have no state and no weight decay. Those that
     require no gradient to begin with (a body under LoRA) never enter.
@@ -22,7 +35,7 @@ class BlockwiseAdamW:
         self._parameters = [[(n, p) for n, p in block if p.requires_grad] for block in blocks.parameters()]
         self._blocks, self._recipe, self._unfreezing = blocks, recipe, unfreezing
         self._bottom = len(self._parameters)
-        self._adamw: torch.optim.AdamW | None = None
+        self._inner: torch.optim.Optimizer | None = None
         self._last_release: float | None = None
         self._releases: list[float] = []
 
@@ -31,7 +44,7 @@ class BlockwiseAdamW:
         bottom = self._unfreezing.first_learning_block(progress)
         if bottom == self._bottom:
             return False
-        started = self._adamw is not None
+        started = self._inner is not None
         for block in range(bottom, self._bottom):
             self._add(block)
         for block in range(bottom):
@@ -53,45 +66,44 @@ class BlockwiseAdamW:
             if not parameters:
                 continue
             group = {"params": parameters, "weight_decay": decay, "peak": rate, "lr": rate}
-            if self._adamw is None:
-                fused = parameters[0].device.type in ("cpu", "cuda")
-                self._adamw = torch.optim.AdamW([group], betas=(0.9, 0.999), eps=1e-8, fused=fused)
+            if self._inner is None:
+                self._inner = make_optimizer([group], self._recipe)
             else:
-                self._adamw.add_param_group(group)
+                self._inner.add_param_group(group)
 
     def step(self, progress: float) -> float:
         """Clip, take one step at this progress, clear the gradients; the gradient norm before clipping."""
-        assert self._adamw is not None
+        assert self._inner is not None
         factor = self._unfreezing.factor(progress, self._last_release)
         learning = []
-        for group in self._adamw.param_groups:
+        for group in self._inner.param_groups:
             group["lr"] = group["peak"] * factor
             learning.extend(group["params"])
         norm = torch.nn.utils.clip_grad_norm_(learning, self._recipe.gradient_clip)
-        self._adamw.step()
-        self._adamw.zero_grad(set_to_none=True)
+        self._inner.step()
+        self._inner.zero_grad(set_to_none=True)
         return float(norm)
 
     def skip(self) -> None:
         """Drop the gradients of a step whose loss was no number."""
-        assert self._adamw is not None
-        self._adamw.zero_grad(set_to_none=True)
+        assert self._inner is not None
+        self._inner.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        assert self._adamw is not None
+        assert self._inner is not None
         return {
             "releases": self._releases,
             "last_release": self._last_release,
-            "adamw": self._adamw.state_dict(),
+            "inner": self._inner.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Release the blocks that had been released, in the same order, and put Adam's state back."""
+        """Release the blocks that had been released, in the same order, and put the optimizer's state back."""
         for progress in state["releases"]:
             self.release(progress)
         self._last_release = state["last_release"]
-        assert self._adamw is not None
-        self._adamw.load_state_dict(state["adamw"])
+        assert self._inner is not None
+        self._inner.load_state_dict(state["inner"])
 
     def train_mode(self, model: torch.nn.Module) -> None:
         """Training mode for the blocks that learn; frozen blocks stay in eval (dropout, running statistics)."""

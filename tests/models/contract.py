@@ -15,7 +15,7 @@ from torch import nn
 
 from automl.models.base import ModelFamily
 from automl.models.blocks import Blocks, CutModel
-from automl.training.optimizer import BlockwiseAdamW
+from automl.training.optimizer import BlockwiseOptimizer
 from automl.training.recipe import Recipe
 from automl.training.unfreezing import Unfreezing
 from automl.types import Checkpoint, Schema
@@ -117,7 +117,7 @@ class FamilyContract:
         unfreezing = Unfreezing(recipe, blocks.depth)
         frozen = unfreezing.frozen_depth
         assert frozen is not None
-        optimizer = BlockwiseAdamW(blocks, recipe, unfreezing)
+        optimizer = BlockwiseOptimizer(blocks, recipe, unfreezing)
         before, started = hashes(blocks, blocks.depth), dict(blocks.parameters()[-1])
         started = {name: value.detach().clone() for name, value in started.items()}
         optimizer.release(0.0)

@@ -74,7 +74,9 @@ def problem(directory: Path, old: str, new: str) -> str:
 
 
 def test_the_keys_of_a_space_are_those_of_a_recipe() -> None:
-    assert set(RECIPE_KEYS) == {field.name for field in dataclasses.fields(Recipe)}
+    fields = dataclasses.fields(Recipe)
+    assert set(RECIPE_KEYS) == {field.name for field in fields if field.default is dataclasses.MISSING}
+    assert set(OWN_KEYS) >= {field.name for field in fields} - set(RECIPE_KEYS)
 
 
 def test_text_encoders_have_a_small_and_a_base_space_for_every_adaptation() -> None:

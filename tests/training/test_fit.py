@@ -18,6 +18,8 @@ from automl.training.fit import Diverged, Training
 from automl.types import Contender, PreparedData, TrialSpec
 from tests.toys import prepared_messages, tiny_bert, tiny_contender, trial_spec
 
+SGD = {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9}
+
 
 class Alone:
     """A context without Ray; `stop_after` raises after so many reports, as a killed process would."""
@@ -149,9 +151,9 @@ def test_the_same_seed_gives_the_same_curve_and_another_seed_another(world: Any,
     assert losses(1) != losses(2)
 
 
-@pytest.mark.parametrize("recipe", [{}, {"head_only_share": 0.2}, {"frozen_share": 0.5}])
+@pytest.mark.parametrize("recipe", [{}, {"head_only_share": 0.2}, {"frozen_share": 0.5}, SGD])
 def test_an_interrupted_training_goes_on_bit_for_bit(
-    world: Any, tmp_path: Path, recipe: dict[str, float], monkeypatch: pytest.MonkeyPatch
+    world: Any, tmp_path: Path, recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", 0.0)
     spec = spec_of(world, tmp_path, epochs=6, recipe=recipe)
@@ -185,10 +187,10 @@ def test_encoding_is_done_once_a_contender(world: Any, tmp_path: Path) -> None:
 
 def test_the_optimizer_holds_no_state_for_frozen_blocks(world: Any, tmp_path: Path) -> None:
     training, _ = run(spec_of(world, tmp_path, recipe={"frozen_share": 0.5}))
-    adamw = training.optimizer._adamw
-    assert adamw is not None
-    held = {id(p) for group in adamw.param_groups for p in group["params"]}
+    inner = training.optimizer._inner
+    assert inner is not None
+    held = {id(p) for group in inner.param_groups for p in group["params"]}
     frozen = [p for block in training.blocks.parameters()[:3] for _, p in block]
     assert frozen
     assert not held & {id(p) for p in frozen}
-    assert all(id(p) not in {id(q) for q in adamw.state} for p in frozen)
+    assert all(id(p) not in {id(q) for q in inner.state} for p in frozen)
