@@ -189,11 +189,16 @@ def space_table(space: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             told = f"{_value(parameter.get('low'))} to {_value(parameter.get('high'))}"
             told += ", log scale" if parameter.get("log") else ""
             told += ", or zero" if parameter.get("or_zero") else ""
-        for other, values in (parameter.get("when") or {}).items():
-            told += f", where {other} is {' or '.join(_value(value) for value in values)}"
+        cases = parameter.get("when") or []
+        cases = [cases] if isinstance(cases, Mapping) else cases  # how runs were written before there were several
+        told += ", where " + ", or ".join(_case(case) for case in cases) if cases else ""
         table.append((parameter["name"], told, _value(first.get(parameter["name"]))))
     fixed = space.get("fixed") or {}
     return [*table, *((name, "fixed", _value(value)) for name, value in fixed.items())]
+
+
+def _case(case: Mapping[str, Any]) -> str:
+    return " and ".join(f"{other} is {' or '.join(map(_value, values))}" for other, values in case.items())
 
 
 def recipes(board: Leaderboard) -> tuple[list[str], list[tuple[str, list[str]]]]:

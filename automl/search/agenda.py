@@ -15,7 +15,7 @@ from automl.leaderboard.store import RunFolder
 from automl.metrics import get_metric
 from automl.search.finals import Winner, choose_winner, final_specs
 from automl.search.ledger import Ledger
-from automl.search.rungs import Rungs
+from automl.search.rungs import Rungs, rungs_of
 from automl.search.space import SearchSpace
 from automl.search.study import ContenderStudy, SamplerName, open_journal
 from automl.types import Budget, Contender, TrialResult, TrialSpec
@@ -152,9 +152,11 @@ class Agenda:
             return None
         number = entry.started
         entry.started += 1
+        recipe = entry.study.ask(number)
         values = entry.template.to_json() | {
             "id": f"{entry.contender.slug}-{number:03d}",
-            "recipe": entry.study.ask(number),
+            "recipe": recipe,
+            "rungs": rungs_of(recipe, entry.template.rungs),
             "number": number,
         }
         return TrialSpec.from_json(values)

@@ -8,6 +8,9 @@ defaults) are never stopped; a rung takes only the report made exactly at it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 ETA = 3
@@ -20,6 +23,16 @@ def milestones(horizon_samples: int, eta: int = ETA) -> tuple[int, ...]:
     and saves little more (methods: grace R/3 for small data and for schedules that unfreeze late).
     """
     return (max(1, horizon_samples // eta), horizon_samples)
+
+
+def rungs_of(recipe: Mapping[str, Any], rungs: tuple[int, ...]) -> tuple[int, ...]:
+    """The rungs at which a trial of this recipe is compared: the horizon, and those after its last release.
+
+    Before it, blocks that are still frozen would be compared with blocks that learnt from the start, and a
+    recipe that unfreezes late would be stopped for being slow, not for being worse (methods: r >= (h + g) R).
+    """
+    released = (recipe["head_only_share"] + recipe["release_share"]) * rungs[-1]
+    return tuple(rung for rung in rungs if rung >= released or rung == rungs[-1])
 
 
 class Rungs:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
 from automl.errors import SpaceError
 from automl.search.space_file import OWN_KEYS, RECIPE_KEYS, known_keys, read_space_file
+from automl.training.unfreezing import mode_of
 
 FEWEST_TRIALS_FOR_ALL_TIERS = 12
 """Below it, tier 1 alone is searched: few trials spread over many dimensions find noise."""
@@ -37,7 +38,8 @@ class Suggests(Protocol):
 class Parameter:
     """One searched key of a recipe: a range (low to high) or choices.
 
-    when: {other parameter: values} under which it is drawn; elsewhere its fixed value holds.
+    when: alternatives {other parameter: values}; it is drawn where one of them holds, or where there are none.
+    Elsewhere its fixed value holds.
     or_zero: zero is possible too, drawn first as a yes-or-no (a log range cannot hold it).
     """
 
@@ -47,7 +49,7 @@ class Parameter:
     log: bool = False
     integer: bool = False
     choices: tuple[Any, ...] = ()
-    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    when: tuple[Mapping[str, tuple[Any, ...]], ...] = ()
     tier: int = 1
     or_zero: bool = False
     source: str = ""
@@ -58,7 +60,8 @@ class Parameter:
         return f"{self.name}_is_zero"
 
     def active(self, recipe: Mapping[str, Any]) -> bool:
-        return all(recipe.get(other) in values for other, values in self.when.items())
+        holds = (all(recipe.get(other) in values for other, values in case.items()) for case in self.when)
+        return not self.when or any(holds)
 
     def draw(self, trial: Suggests) -> Any:
         if self.choices:
@@ -89,12 +92,14 @@ class Parameter:
 
     def to_json(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        when = {other: list(values) for other, values in self.when.items()}
+        when = [{other: list(values) for other, values in case.items()} for case in self.when]
         return {**plain, "choices": list(self.choices), "when": when}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Parameter:
-        when = {other: tuple(allowed) for other, allowed in (values.get("when") or {}).items()}
+        cases = values.get("when") or ()
+        cases = (cases,) if isinstance(cases, Mapping) else cases
+        when = tuple({other: tuple(allowed) for other, allowed in case.items()} for case in cases)
         return cls(**{**values, "choices": tuple(values.get("choices") or ()), "when": when})
 
 
@@ -255,15 +260,19 @@ def describe(space: SearchSpace) -> str:
             f"  {parameter.name:<{width}}  {parameter!s:<{ranges}}  tier {parameter.tier}"
             f"  first trial {_shown(default[parameter.name])}"
         )
-        for other, values in parameter.when.items():
-            line += f"  only when {other} is {' or '.join(map(_shown, values))}"
+        cases = (
+            " and ".join(f"{other} is {' or '.join(map(_shown, values))}" for other, values in case.items())
+            for case in parameter.when
+        )
+        line += f"  only when {', or when '.join(cases)}" if parameter.when else ""
         lines.append(line)
         if parameter.source:
             lines.append(f"  {'':<{width}}    {parameter.source}")
     lines += ["", "fixed", "  " + ", ".join(f"{name} {_shown(value)}" for name, value in space.fixed.items())]
     lines += ["", "first trials (never pruned; the first is the untuned default, others say what differs)"]
     for position, trial in enumerate(space.first_trials, start=1):
-        lines.append(f"  {position}. " + ", ".join(f"{name} {_shown(value)}" for name, value in trial.items()))
+        said = ", ".join(f"{name} {_shown(value)}" for name, value in trial.items())
+        lines.append(f"  {position}. {mode_of(space.complete(trial))}: {said}")
     tier_two = [parameter.name for parameter in space.parameters if parameter.tier > 1]
     if tier_two:
         few = FEWEST_TRIALS_FOR_ALL_TIERS

@@ -244,7 +244,7 @@ class _Reader:
         else:
             self.say(key, f"parameter {name!r} has no range", "'low' and 'high', or 'choices'", "Add them")
         if "when" in values:
-            self.condition(name, options["when"][1], values["when"], above)
+            self.conditions(name, options["when"][1], values["when"], above)
         return plain
 
     def flags(self, name: str, options: Mapping[str, tuple[yaml.Node, yaml.Node]], values: Mapping[str, Any]) -> None:
@@ -285,21 +285,30 @@ class _Reader:
         if name in WHOLE_NUMBERS and values.get("integer") is not True:
             self.say(where, f"{name!r} has no 'integer: true'", "whole numbers", "Add it")
 
-    def condition(self, name: str, node: yaml.Node, when: Any, above: Mapping[str, Mapping[str, Any]]) -> None:
-        if not isinstance(when, dict) or not all(isinstance(values, tuple) for values in when.values()):
-            self.say(node, f"'when' of {name!r} is {when!r}", "a mapping such as {frozen_share: [0.5]}")
-            return
-        for other, values in when.items():
-            choices = above.get(other, {}).get("choices")
-            if other not in above:
-                near = difflib.get_close_matches(other, above, n=1)
-                todo = f"Did you mean {near[0]!r}?" if near else "Move that one up, or remove this"
-                self.say(node, f"'when' of {name!r} names {other!r}", "a parameter above it", todo)
-            elif isinstance(choices, tuple) and not set(values) <= set(choices):
-                found = f"'when' of {name!r} wants {other} in {list(values)}"
-                self.say(node, found, f"some of {list(choices)}")
-            elif choices is None:
-                self.say(node, f"'when' of {name!r} names {other!r}, which has no choices", "one that has")
+    def conditions(self, name: str, node: yaml.Node, when: Any, above: Mapping[str, Mapping[str, Any]]) -> None:
+        """One mapping whose every line must hold, or a list of such mappings of which one must."""
+        cases = when if isinstance(when, tuple) and when else (when,)
+        nodes = node.value if isinstance(node, yaml.SequenceNode) and node.value else [node]
+        for case, its_node in zip(cases, nodes, strict=True):
+            if isinstance(case, dict) and case and all(isinstance(values, tuple) for values in case.values()):
+                for other, values in case.items():
+                    self.condition(name, its_node, other, values, above)
+            else:
+                expected = "a mapping such as {frozen_share: [0.5]}, or a list of them"
+                self.say(its_node, f"'when' of {name!r} is {case!r}", expected)
+
+    def condition(
+        self, name: str, node: yaml.Node, other: str, values: tuple[Any, ...], above: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        choices = above.get(other, {}).get("choices")
+        if other not in above:
+            near = difflib.get_close_matches(other, above, n=1)
+            todo = f"Did you mean {near[0]!r}?" if near else "Move that one up, or remove this"
+            self.say(node, f"'when' of {name!r} names {other!r}", "a parameter above it", todo)
+        elif isinstance(choices, tuple) and not set(values) <= set(choices):
+            self.say(node, f"'when' of {name!r} wants {other} in {list(values)}", f"some of {list(choices)}")
+        elif choices is None:
+            self.say(node, f"'when' of {name!r} names {other!r}, which has no choices", "one that has")
 
     def first_trials(self, node: yaml.Node, parameters: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         if not isinstance(node, yaml.SequenceNode) or not node.value:

@@ -8,18 +8,40 @@ With progress p in [0, 1) of the horizon, and blocks 0 (stem), 1..L (layers), L 
     rho  learning rate of the bottom block over the head's; block l gets rho ** ((L + 1 - l) / (L + 1))
     c    factor on the learning rate right after a release, growing back to 1 within REWARM_SHARE
 
-Named points: full (0, 0, 0, 1, 1); linear probe f = 1; LP-FT h > 0 (Kumar et al. 2022); gradual release
-g > 0 with rho < 1 is close to ULMFiT (Howard and Ruder 2018); rho < 1 alone is layer-wise decay.
+They mean the same for every model: shares of its depth, of its training, of its head's rate. `mode_of` names
+the points of this space that the literature has names for.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from automl.training.recipe import Recipe
 
 REWARM_SHARE = 0.03
+
+
+def mode_of(recipe: Mapping[str, Any]) -> str:
+    """What the literature calls this way of unfreezing, such as "LP-FT, bottom 50% frozen".
+
+    linear probe: f = 1. whole model: full fine-tuning, every block from the start and at one rate. layer-wise
+    decay: the same with rho < 1. LP-FT: first the head, then all (h > 0; Kumar et al., ICLR 2022). gradual
+    unfreezing: from the top down (g > 0); with rho < 1 ULMFiT-like (Howard and Ruder 2018).
+    """
+    if recipe["frozen_share"] >= 1:
+        return "linear probe"
+    decays = recipe["bottom_lr_ratio"] < 1
+    if recipe["release_share"] > 0:
+        name = "ULMFiT-like" if decays else "gradual unfreezing"
+    elif recipe["head_only_share"] > 0:
+        name = "LP-FT with layer-wise decay" if decays else "LP-FT"
+    else:
+        name = "layer-wise decay" if decays else "whole model"
+    frozen = recipe["frozen_share"]
+    return f"{name}, bottom {frozen:.0%} frozen" if frozen > 0 else name
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,21 @@
 import pytest
 
-from automl.search.rungs import Rungs, milestones
+from automl.search.rungs import Rungs, milestones, rungs_of
 
 
 def test_the_grace_period_is_a_third_of_the_horizon() -> None:
     assert milestones(3000) == (1000, 3000)
     assert milestones(2) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("head_only", "release", "compared"),
+    [(0, 0, (100, 300)), (0.1, 0.2, (100, 300)), (0.2, 0.2, (300,)), (0, 0.4, (300,)), (0.6, 0.4, (300,))],
+)
+def test_a_trial_is_compared_only_after_its_last_block_was_released(
+    head_only: float, release: float, compared: tuple[int, ...]
+) -> None:
+    assert rungs_of({"head_only_share": head_only, "release_share": release}, (100, 300)) == compared
 
 
 def test_the_worst_of_many_is_stopped_and_the_best_goes_on() -> None:

@@ -24,6 +24,7 @@ from automl.search.space import (
 )
 from automl.search.space_file import OWN_KEYS, OwnKey, known_keys, required_keys
 from automl.training.recipe import REFERENCE_BATCH, Recipe
+from automl.training.unfreezing import mode_of
 
 SHIPPED = sorted(shipped_directory().glob("*.yaml"))
 SPACES = [space for path in SHIPPED for space in check_file(path)]
@@ -137,6 +138,7 @@ def test_every_parameter_names_its_source_and_the_text_shows_all(space: SearchSp
         assert parameter.name in text
         assert str(parameter) in text
     assert len(text.splitlines()[0]) < 100
+    assert all(mode_of(space.complete(first)) in text for first in space.first_trials)
 
 
 def test_small_and_base_differ_in_their_centres_alone() -> None:
@@ -170,6 +172,31 @@ def test_both_kinds_of_nets_for_pictures_have_as_much_to_search() -> None:
         assert cnn.complete({})["augmentation"] == vit.complete({})["augmentation"] == "none"
 
 
+def test_full_fine_tuning_searches_all_five_numbers_of_unfreezing_alike_in_every_family() -> None:
+    for space in (space for space in SPACES if space.adaptation == "full"):
+        found = {p.name: p for p in space.parameters}
+        assert found["frozen_share"].choices == (0, 0.25, 0.5, 0.75)
+        assert found["head_only_share"].choices == (0, 0.05, 0.1, 0.2)
+        assert found["release_share"].choices == (0, 0.2, 0.4)
+        assert found["release_lr_scale"].choices == (1, 0.3, 0.1)
+        ratio = found["bottom_lr_ratio"]
+        assert (ratio.low, ratio.high, ratio.log) == (0.01, 1, True)
+        assert {p.tier for p in found.values() if p.name.endswith(("share", "scale", "ratio"))} == {1}
+        full, lp_ft, half = (space.complete(first) for first in space.first_trials)
+        assert (full["frozen_share"], full["head_only_share"], full["release_share"]) == (0, 0, 0)
+        assert (lp_ft["head_only_share"], lp_ft["release_share"], lp_ft["release_lr_scale"]) == (0.1, 0, 0.3)
+        assert (half["frozen_share"], half["head_only_share"]) == (0.5, 0)
+
+
+def test_the_rate_at_a_release_is_searched_only_where_something_is_released_later() -> None:
+    for space in (space for space in SPACES if space.adaptation != "frozen"):
+        (scale,) = (p for p in space.parameters if p.name == "release_lr_scale")
+        for head_only in (0, 0.05, 0.1, 0.2):
+            for release in (0, 0.2, 0.4) if space.adaptation == "full" else (0,):
+                recipe = {"head_only_share": head_only, "release_share": release}
+                assert scale.active(recipe) == (head_only + release > 0)
+
+
 def test_the_first_trial_of_a_small_encoder_is_the_one_that_the_literature_and_trec_agree_on() -> None:
     assert REFERENCE_BATCH == 16
     recipe = load_space("text_encoder_small", "full").complete({})
@@ -196,7 +223,7 @@ def test_under_twelve_trials_tier_one_alone_is_searched() -> None:
     space = load_space("text_encoder_small", "full")
     few = space.for_trials(11)
     assert {p.name for p in few.parameters} == {
-        "learning_rate", "bottom_lr_ratio", "frozen_share", "head_only_share"
+        "learning_rate", "bottom_lr_ratio", "frozen_share", "head_only_share", "release_share", "release_lr_scale"
     }  # fmt: skip
     assert few.complete({}) == space.complete({}), "the untuned default is the same"
     assert few.fixed["dropout"] == 0.1
@@ -227,6 +254,21 @@ def test_a_conditional_parameter_is_drawn_only_where_its_condition_holds(tmp_pat
     assert recipe["release_lr_scale"] == 0.3
     assert space.to_params(recipe) == awake
     assert space.to_params(space.suggest(optuna.trial.FixedTrial(asleep))) == asleep
+
+
+def test_one_of_several_conditions_is_enough(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "dropout: {low: 0, high: 0.2, tier: 2}",
+        "dropout: {low: 0, high: 0.2, tier: 2}\n    label_smoothing: {choices: [0, 0.1]}\n"
+        "    release_lr_scale: {choices: [1, 0.3], when: [{batch_size: [32]}, {label_smoothing: [0.1]}]}",
+    ).replace("dropout: 0.1}", "dropout: 0.1, label_smoothing: 0, release_lr_scale: 1}")
+    text = text.replace("FIXED", json.dumps({k: v for k, v in FIXED.items() if k != "label_smoothing"}))
+    space = check_file(write(tmp_path, text))[0]
+    scale = space.parameters[-1]
+    held = [scale.active({"batch_size": b, "label_smoothing": s}) for b in (16, 32) for s in (0, 0.1)]
+    assert held == [False, True, True, True]
+    assert "only when batch_size is 32, or when label_smoothing is 0.1" in describe(space)
+    assert SearchSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
 
 
 def test_zero_beside_a_log_range_is_a_choice_of_its_own() -> None:
@@ -298,6 +340,8 @@ def test_what_is_not_there_is_answered_with_what_is(tmp_path: Path) -> None:
         ("high: 0.2, tier: 2", "high: 0.2, when: {momentum: [0]}", 6, "names 'momentum'; a parameter above"),
         ("high: 0.2, tier: 2", "high: 0.2, when: {batch_size: [64]}", 6, "wants batch_size in [64]"),
         ("high: 0.2, tier: 2", "high: 0.2, when: batch_size", 6, "a mapping such as {frozen_share: [0.5]}"),
+        ("high: 0.2, tier: 2", "high: 0.2, when: [{batch_size: [16]}, {batch_size: [8]}]", 6, "wants batch_size in"),
+        ("high: 0.2, tier: 2", "high: 0.2, when: [batch_size]", 6, "or a list of them"),
         ("high: 0.2, tier: 2", "high: 0.2, when: {learning_rate: [1]}", 6, "which has no choices"),
         ("    dropout: {low", "    batch_size: {choices: [8]}\n    dropout: {low", 6, "stands twice"),
     ],

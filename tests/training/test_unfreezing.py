@@ -1,8 +1,32 @@
 import pytest
 
 from automl.training.recipe import Recipe
-from automl.training.unfreezing import REWARM_SHARE, Unfreezing
+from automl.training.unfreezing import REWARM_SHARE, Unfreezing, mode_of
 from tests.toys import RECIPE
+
+# name: (numbers, the lowest block that learns at progress 0, 0.15, 0.45 and 0.9 of a model with 6 layers, and the
+# ratio of the bottom block's rate to the head's)
+NAMED = {
+    "whole model": ({}, [0, 0, 0, 0], 1.0),
+    "linear probe": ({"frozen_share": 1.0}, [7, 7, 7, 7], None),
+    "LP-FT": ({"head_only_share": 0.2, "release_lr_scale": 0.3}, [7, 7, 0, 0], 1.0),
+    "gradual unfreezing": ({"release_share": 0.6}, [6, 5, 2, 0], 1.0),
+    "ULMFiT-like": ({"release_share": 0.6, "bottom_lr_ratio": 0.02}, [6, 5, 2, 0], 0.02),
+    "layer-wise decay": ({"bottom_lr_ratio": 0.25}, [0, 0, 0, 0], 0.25),
+    "layer-wise decay, bottom 50% frozen": ({"bottom_lr_ratio": 0.25, "frozen_share": 0.5}, [4, 4, 4, 4], None),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_points_that_the_literature_names_mean_what_it_says(name: str) -> None:
+    numbers, lowest, bottom_ratio = NAMED[name]
+    plain = {"bottom_lr_ratio": 1.0, "release_lr_scale": 1.0}
+    assert mode_of({**RECIPE, **plain, **numbers}) == name
+    named = schedule(**plain | numbers)
+    assert [named.first_learning_block(progress) for progress in (0.0, 0.15, 0.45, 0.9)] == lowest
+    if bottom_ratio is not None:
+        assert named.learning_rate_ratio(0) == pytest.approx(bottom_ratio)
+    assert named.learning_rate_ratio(7) == 1.0
 
 
 def schedule(depth: int = 6, **numbers: float) -> Unfreezing:
