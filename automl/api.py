@@ -152,7 +152,7 @@ def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[di
     """Everything that can be wrong with a request is found here, before anything is spent."""
     from automl.registry import get_part, parts
     from automl.search.baselines import planned
-    from automl.search.contest import draw_up, find_contenders, find_spaces
+    from automl.search.contest import data_facts, draw_up, find_contenders, find_spaces
     from automl.tasks.base import Task
 
     prepared = prepare(request, directory, known_tasks=tuple(parts("automl.tasks", Task)))  # type: ignore[type-abstract]
@@ -160,7 +160,7 @@ def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[di
         tracker.note(line)
     task = get_part("automl.tasks", Task, prepared.schema.task)  # type: ignore[type-abstract]
     contenders, reason = find_contenders(request, task)
-    spaces = find_spaces(request, contenders)
+    spaces = find_spaces(request, contenders, data_facts(prepared))
     contest = draw_up(request, prepared, task, contenders, spaces, reason)
     contest["baselines"] = [name for name, _, _ in planned(task, contenders)]
     tracker.note(f"metric {contest['metric']}: {contest['reasons']['metric']}")

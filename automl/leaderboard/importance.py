@@ -99,13 +99,13 @@ def whole_trials(trials: Sequence[TrialResult], contender: str) -> list[TrialRes
 
 
 def scales(space: Mapping[str, Any], trials: Sequence[TrialResult]) -> list[Scale]:
-    """The searched hyperparameters of a space, in its order."""
-    found = []
+    """The searched hyperparameters of a space, in its order; one whose ranges have conditions on all of them."""
+    found: dict[str, Scale] = {}
     for parameter in space.get("parameters", ()):
         values = [trial.recipe[parameter["name"]] for trial in trials if parameter["name"] in trial.recipe]
-        if values:
-            found.append(Scale.of(parameter, values))
-    return found
+        if values and parameter["name"] not in found:  # the values of other ranges widen the first one's
+            found[parameter["name"]] = Scale.of(parameter, values)
+    return list(found.values())
 
 
 def importance(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,16 @@ def _known_types(families: dict[str, ModelFamily]) -> str:
     return ", ".join(families)
 
 
-def find_spaces(request: RunRequest, contenders: Sequence[Contender]) -> dict[str, SearchSpace]:
-    """Every contender's search space, layered for the budget."""
+def data_facts(prepared: PreparedData) -> dict[str, float]:
+    """What a search space may ask of the data (DATA_FACTS)."""
+    counts = prepared.class_counts.values()
+    return {"class_ratio": max(counts) / min(counts)} if counts else {}
+
+
+def find_spaces(
+    request: RunRequest, contenders: Sequence[Contender], facts: Mapping[str, float]
+) -> dict[str, SearchSpace]:
+    """Every contender's search space, fitted to the data and layered for the budget."""
     directory = Path(request.search_spaces) if request.search_spaces else None
     if directory is not None and not directory.is_dir():
         raise RequestError(f"--search-spaces {directory} is no folder", "a folder of YAML files", "Check the path")
@@ -90,7 +98,7 @@ def find_spaces(request: RunRequest, contenders: Sequence[Contender]) -> dict[st
     for contender in contenders:
         family = get_part("automl.models", ModelFamily, contender.family)  # type: ignore[type-abstract]
         space = load_space(family.space_name(contender.checkpoint), contender.adaptation, directory)
-        spaces[contender.name] = space.for_trials(request.contender_budget.trials)
+        spaces[contender.name] = space.for_data(facts).for_trials(request.contender_budget.trials)
     return spaces
 
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
 from automl.errors import SpaceError
-from automl.search.space_file import OWN_KEYS, RECIPE_KEYS, known_keys, read_space_file
+from automl.search.space_file import read_space_file
+from automl.search.space_keys import DATA_FACTS, OWN_KEYS, RECIPE_KEYS, known_keys
 from automl.training.unfreezing import mode_of
 
-FEWEST_TRIALS_FOR_ALL_TIERS = 12
-"""Below it, tier 1 alone is searched: few trials spread over many dimensions find noise."""
+FEWEST_TRIALS = {1: 1, 2: 12, 3: 24}
+"""The trials from which on a tier is searched: few trials spread over many dimensions find noise."""
 
 Recipe = dict[str, Any]
 
@@ -40,6 +41,8 @@ class Parameter:
 
     when: alternatives {other parameter: values}; it is drawn where one of them holds, or where there are none.
     Elsewhere its fixed value holds.
+    when_data: {fact of the data: the least it must be}, see DATA_FACTS; on other data the first trial's value holds.
+    branch: where the range depends on another parameter, there is one Parameter a range, and this tells them apart.
     or_zero: zero is possible too, drawn first as a yes-or-no (a log range cannot hold it).
     """
 
@@ -50,14 +53,21 @@ class Parameter:
     integer: bool = False
     choices: tuple[Any, ...] = ()
     when: tuple[Mapping[str, tuple[Any, ...]], ...] = ()
+    when_data: Mapping[str, float] = field(default_factory=dict)
+    branch: str = ""
     tier: int = 1
     or_zero: bool = False
     source: str = ""
 
     @property
+    def drawn_name(self) -> str:
+        """The name under which the sampler sees it: ranges of one key are dimensions of their own."""
+        return f"{self.name}_if_{self.branch}" if self.branch else self.name
+
+    @property
     def zero_name(self) -> str:
         """The name under which the sampler sees whether an `or_zero` parameter is zero."""
-        return f"{self.name}_is_zero"
+        return f"{self.drawn_name}_is_zero"
 
     def active(self, recipe: Mapping[str, Any]) -> bool:
         holds = (all(recipe.get(other) in values for other, values in case.items()) for case in self.when)
@@ -65,20 +75,31 @@ class Parameter:
 
     def draw(self, trial: Suggests) -> Any:
         if self.choices:
-            return trial.suggest_categorical(self.name, self.choices)
+            return trial.suggest_categorical(self.drawn_name, self.choices)
         if self.or_zero and trial.suggest_categorical(self.zero_name, (True, False)):
             return 0 if self.integer else 0.0
         assert self.low is not None
         assert self.high is not None
         if self.integer:
-            return trial.suggest_int(self.name, int(self.low), int(self.high), log=self.log)
-        return trial.suggest_float(self.name, float(self.low), float(self.high), log=self.log)
+            return trial.suggest_int(self.drawn_name, int(self.low), int(self.high), log=self.log)
+        return trial.suggest_float(self.drawn_name, float(self.low), float(self.high), log=self.log)
 
     def drawn(self, value: Any) -> Recipe:
         """What `draw` would have suggested to get this value."""
         if not self.or_zero:
-            return {self.name: value}
-        return {self.zero_name: True} if value == 0 else {self.zero_name: False, self.name: value}
+            return {self.drawn_name: value}
+        return {self.zero_name: True} if value == 0 else {self.zero_name: False, self.drawn_name: value}
+
+    def given(self, values: Mapping[str, Any]) -> Parameter | None:
+        """The parameter where these values of others are fixed; None where it is then never drawn."""
+        open_cases = [
+            {other: allowed for other, allowed in case.items() if other not in values}
+            for case in self.when
+            if all(values[other] in allowed for other, allowed in case.items() if other in values)
+        ]
+        if self.when and not open_cases:
+            return None
+        return replace(self, when=() if not all(open_cases) else tuple(open_cases))
 
     def __str__(self) -> str:
         if self.choices:
@@ -93,7 +114,7 @@ class Parameter:
     def to_json(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         when = [{other: list(values) for other, values in case.items()} for case in self.when]
-        return {**plain, "choices": list(self.choices), "when": when}
+        return {**plain, "choices": list(self.choices), "when": when, "when_data": dict(self.when_data)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Parameter:
@@ -142,26 +163,61 @@ class SearchSpace:
                 todo = f"Did you mean {near[0]!r}?" if near else "Check its spelling"
                 raise SpaceError(f"a recipe with {name!r}", f"keys among {', '.join(keys)}", todo)
         recipe = {**self.fixed, **self.first_trials[0], **partial}
-        for parameter in self.parameters:
-            if not parameter.active(recipe) and parameter.name not in partial:
-                recipe[parameter.name] = self.fixed[parameter.name]
+        for name in dict.fromkeys(parameter.name for parameter in self.parameters):
+            if name not in partial and self.drawn(name, recipe) is None:
+                recipe[name] = self.fixed[name]
         return _ordered(recipe)
 
+    def drawn(self, name: str, recipe: Mapping[str, Any]) -> Parameter | None:
+        """The parameter that draws this key beside the other values of a recipe; None where its fixed value holds."""
+        return next((p for p in self.parameters if p.name == name and p.active(recipe)), None)
+
+    def branch(self, name: str, recipe: Mapping[str, Any]) -> str | None:
+        """Which of its ranges a key is drawn from beside the other values of a recipe."""
+        parameter = self.drawn(name, recipe)
+        return parameter.branch if parameter else None
+
     def for_trials(self, trials: int | None) -> SearchSpace:
-        """The space that so many trials can search; None where their number is not known."""
-        if trials is None or trials >= FEWEST_TRIALS_FOR_ALL_TIERS:
-            return self
+        """The space that so many trials can search; where their number is not known, all but tier 3."""
+        known = FEWEST_TRIALS[3] - 1 if trials is None else trials
+        return self._holding({p.name for p in self.parameters if known < FEWEST_TRIALS[p.tier]})
+
+    def for_data(self, facts: Mapping[str, float]) -> SearchSpace:
+        """The space that fits the data: a parameter whose `when_data` it does not meet is held."""
+
+        def met(parameter: Parameter) -> bool:
+            return all(facts.get(fact, 0) >= least for fact, least in parameter.when_data.items())
+
+        held = self._holding({p.name for p in self.parameters if not met(p)})
+        return replace(held, parameters=tuple(replace(p, when_data={}) for p in held.parameters))
+
+    def _holding(self, names: set[str]) -> SearchSpace:
+        """The space without these dimensions: they stay as in the first trial.
+
+        What can then never be drawn goes as well, and its key too where not every recipe has it. A first trial
+        goes whose other values were meant for what is held (a learning rate for the optimizer that it named).
+        """
         default = self.complete({})
-        searched = tuple(parameter for parameter in self.parameters if parameter.tier == 1)
-        names = {parameter.name for parameter in searched}
-        left_out = {p.name: default[p.name] for p in self.parameters if p.name not in names}
-        first_trials: list[dict[str, Any]] = []
+        fixed = {**self.fixed, **{name: default[name] for name in names}}
+        searched: list[Parameter] = []
+        for parameter in self.parameters:
+            known = {p.name for p in searched}
+            found = parameter.given({name: value for name, value in fixed.items() if name not in known})
+            if parameter.name not in names and found is not None:
+                searched.append(found)
+        left = {parameter.name for parameter in searched}
+        for name in {p.name for p in self.parameters} - left - names:
+            if name in OWN_KEYS:
+                fixed.pop(name, None)
+        space = replace(self, parameters=tuple(searched), fixed=fixed)
+        first_trials: list[Mapping[str, Any]] = []
         for trial in self.first_trials:
-            kept = {name: value for name, value in trial.items() if name in names}
-            if kept not in first_trials and (kept or not first_trials):
+            kept = {name: value for name, value in trial.items() if name in left}
+            meant, got = self.complete(trial), space.complete(kept)
+            same = all(self.branch(name, meant) == space.branch(name, got) for name in kept)
+            if same and kept not in first_trials and (kept or not first_trials):
                 first_trials.append(kept)
-        fixed = {**self.fixed, **left_out}
-        return replace(self, parameters=searched, fixed=fixed, first_trials=tuple(first_trials))
+        return replace(space, first_trials=tuple(first_trials))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -256,15 +312,16 @@ def describe(space: SearchSpace) -> str:
     ranges = max((len(str(parameter)) for parameter in space.parameters), default=0)
     default = space.complete({})
     for parameter in space.parameters:
-        line = (
-            f"  {parameter.name:<{width}}  {parameter!s:<{ranges}}  tier {parameter.tier}"
-            f"  first trial {_shown(default[parameter.name])}"
-        )
+        line = f"  {parameter.name:<{width}}  {parameter!s:<{ranges}}  tier {parameter.tier}"
+        if space.branch(parameter.name, default) in (None, parameter.branch):
+            line += f"  first trial {_shown(default[parameter.name])}"
         cases = (
             " and ".join(f"{other} is {' or '.join(map(_shown, values))}" for other, values in case.items())
             for case in parameter.when
         )
         line += f"  only when {', or when '.join(cases)}" if parameter.when else ""
+        for fact, least in parameter.when_data.items():
+            line += f"  only on data whose {fact} is {least:g} or more ({DATA_FACTS[fact]})"
         lines.append(line)
         if parameter.source:
             lines.append(f"  {'':<{width}}    {parameter.source}")
@@ -273,11 +330,11 @@ def describe(space: SearchSpace) -> str:
     for position, trial in enumerate(space.first_trials, start=1):
         said = ", ".join(f"{name} {_shown(value)}" for name, value in trial.items())
         lines.append(f"  {position}. {mode_of(space.complete(trial))}: {said}")
-    tier_two = [parameter.name for parameter in space.parameters if parameter.tier > 1]
-    if tier_two:
-        few = FEWEST_TRIALS_FOR_ALL_TIERS
-        lines += ["", f"With fewer than {few} trials only tier 1 is searched; held as in the first trial:"]
-        lines.append("  " + ", ".join(tier_two))
+    for tier, fewest in FEWEST_TRIALS.items():
+        names = dict.fromkeys(parameter.name for parameter in space.parameters if parameter.tier == tier)
+        if names and fewest > 1:
+            lines += ["", f"Tier {tier} is searched from {fewest} trials on, else held as in the first trial:"]
+            lines.append("  " + ", ".join(names))
     return "\n".join(lines)
 
 

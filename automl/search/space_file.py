@@ -11,68 +11,27 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from automl.errors import SpaceError
+from automl.search.space_branches import Branches, always_drawn, holds, inside, range_text
+from automl.search.space_keys import (
+    DATA_FACTS,
+    OWN_KEYS,
+    RECIPE_KEYS,
+    RECIPE_LIMITS,
+    WHOLE_NUMBERS,
+    known_keys,
+    required_keys,
+)
 
-RECIPE_LIMITS: Mapping[str, tuple[float, float]] = {
-    # key of a recipe: the values that mean anything at all
-    "learning_rate": (1e-9, 10.0),
-    "batch_size": (1, 65_536),
-    "weight_decay": (0.0, 10.0),
-    "dropout": (0.0, 0.95),
-    "head_dropout": (0.0, 0.95),
-    "frozen_share": (0.0, 1.0),
-    "head_only_share": (0.0, 1.0),
-    "release_share": (0.0, 1.0),
-    "bottom_lr_ratio": (1e-6, 1.0),
-    "release_lr_scale": (1e-6, 1.0),
-    "warmup_share": (0.0, 1.0),
-    "label_smoothing": (0.0, 0.95),
-    "gradient_clip": (1e-6, 1e6),
-}
-RECIPE_KEYS = tuple(RECIPE_LIMITS)
-"""The keys that every recipe has."""
-
-
-@dataclass(frozen=True)
-class OwnKey:
-    """A key that not every recipe has.
-
-    values: the numbers (lowest, highest) or the words that it may be.
-    adaptation: whose sections must say it, while no other may; None: any section may say it, none must.
-    """
-
-    values: tuple[float, float] | frozenset[str]
-    adaptation: str | None = None
-
-
-OWN_KEYS: Mapping[str, OwnKey] = {
-    "lora_rank": OwnKey((1, 1_024), "lora"),
-    "lora_dropout": OwnKey((0.0, 0.95), "lora"),
-    "optimizer": OwnKey(frozenset({"adamw", "sgd"})),
-    "momentum": OwnKey((0.0, 0.999)),
-    "augmentation": OwnKey(frozenset({"none", "trivial"})),
-}
-WHOLE_NUMBERS = frozenset({"batch_size", "lora_rank"})
 _SECTION_KEYS = ("parameters", "fixed", "first_trials")
-_PARAMETER_KEYS = ("low", "high", "log", "integer", "choices", "when", "tier", "or_zero", "source")
+_PARAMETER_KEYS = ("low", "high", "log", "integer", "choices", "when", "when_data", "tier", "or_zero", "source")
 # YAML 1.1 reads 2e-5 as text (it wants 2.0e-5); people who write search spaces do not.
 _PLAIN_NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
-
-
-def required_keys(adaptation: str) -> tuple[str, ...]:
-    """The keys that every recipe of an adaptation has."""
-    return RECIPE_KEYS + tuple(name for name, key in OWN_KEYS.items() if key.adaptation == adaptation)
-
-
-def known_keys(adaptation: str) -> tuple[str, ...]:
-    """The keys that a recipe of an adaptation may have, in the order in which recipes show them."""
-    return RECIPE_KEYS + tuple(n for n, key in OWN_KEYS.items() if key.adaptation in (None, adaptation))
 
 
 def read_space_file(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:
@@ -194,13 +153,13 @@ class _Reader:
         for part in ("parameters", "first_trials"):
             if part not in parts:
                 self.say(key, f"section {name!r} has no {part!r}", "both", f"Add '{part}:' to it")
-        parameters: dict[str, dict[str, Any]] = {}
+        parameters: dict[str, list[dict[str, Any]]] = {}
         if "parameters" in parts:
             for parameter, (where, value) in self.mapping(parts["parameters"][1], "parameters").items():
-                parameters[parameter] = self.parameter(parameter, where, value, parameters)
+                parameters[parameter] = self.branches(parameter, where, value, parameters)
         fixed = self.fixed(parts["fixed"][1], parameters) if "fixed" in parts else {}
-        always = {key for key, parameter in parameters.items() if not parameter.get("when")}
-        missing = [key for key in required_keys(name) if key not in fixed and key not in always]
+        wanted = dict.fromkeys([*required_keys(name), *(key for key in parameters if key in self.keys)])
+        missing = [key for key in wanted if key not in fixed and not always_drawn(key, parameters)]
         if missing:
             self.say(
                 key,
@@ -208,24 +167,42 @@ class _Reader:
                 "every key of a recipe under 'parameters' or 'fixed' (a parameter with 'when' under both)",
                 "Add what is missing to 'fixed'",
             )
-        trials = self.first_trials(parts["first_trials"][1], parameters) if "first_trials" in parts else []
-        known = list(parameters.values())
+        trials = self.first_trials(parts["first_trials"][1], parameters, fixed) if "first_trials" in parts else []
+        known = [branch for branches in parameters.values() for branch in branches]
         return {"adaptation": name, "parameters": known, "fixed": fixed, "first_trials": trials}
 
-    def fixed(self, node: yaml.Node, parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    def fixed(self, node: yaml.Node, parameters: Branches) -> dict[str, Any]:
         fixed = {}
         for name, (key, value_node) in self.mapping(node, "'fixed'").items():
             if name not in self.keys:
                 self.unknown(key, name, self.keys, "in 'fixed'")
-            elif name in parameters and not parameters[name].get("when"):
+            elif always_drawn(name, parameters):
                 self.say(key, f"{name!r} is searched and fixed", "one of the two", "Remove it from one place")
             elif self.possible(name, value := self.value(value_node), value_node):
                 fixed[name] = value
         return fixed
 
-    def parameter(
-        self, name: str, key: yaml.Node, node: yaml.Node, above: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, Any]:
+    def branches(self, name: str, key: yaml.Node, node: yaml.Node, above: Branches) -> list[dict[str, Any]]:
+        """A parameter's plain values; a list of them where its range depends on another parameter."""
+        if not isinstance(node, yaml.SequenceNode):
+            return [self.parameter(name, key, node, above)]
+        found = [self.parameter(name, item, item, above) for item in node.value]
+        asked = [branch["when"] if isinstance(branch.get("when"), dict) else {} for branch in found]
+        values = [value for when in asked for allowed in when.values() for value in allowed]
+        others = {other for when in asked for other in when}
+        if not found or len(others) != 1 or not all(asked) or len(set(values)) < len(values):
+            self.say(
+                node if found else key,
+                f"the ranges of {name!r} do not share out the values of one parameter among them",
+                "a list such as [{..., when: {optimizer: [adamw]}}, {..., when: {optimizer: [sgd]}}]",
+            )
+        if len({branch.get("tier", 1) for branch in found}) > 1 or any("when_data" in branch for branch in found):
+            self.say(node, f"the ranges of {name!r} differ in more than range", "one tier, and no 'when_data'")
+        for branch, when in zip(found, asked, strict=True):
+            branch["branch"] = "_or_".join(map(str, next(iter(when.values()), ())))
+        return found
+
+    def parameter(self, name: str, key: yaml.Node, node: yaml.Node, above: Branches) -> dict[str, Any]:
         """The plain values of one parameter; what is wrong with it is noted, and left out."""
         if name not in self.keys:
             self.unknown(key, name, self.keys, "parameter")
@@ -245,6 +222,8 @@ class _Reader:
             self.say(key, f"parameter {name!r} has no range", "'low' and 'high', or 'choices'", "Add them")
         if "when" in values:
             self.conditions(name, options["when"][1], values["when"], above)
+        if "when_data" in values:
+            self.data_condition(name, options["when_data"][1], values["when_data"])
         return plain
 
     def flags(self, name: str, options: Mapping[str, tuple[yaml.Node, yaml.Node]], values: Mapping[str, Any]) -> None:
@@ -285,7 +264,17 @@ class _Reader:
         if name in WHOLE_NUMBERS and values.get("integer") is not True:
             self.say(where, f"{name!r} has no 'integer: true'", "whole numbers", "Add it")
 
-    def conditions(self, name: str, node: yaml.Node, when: Any, above: Mapping[str, Mapping[str, Any]]) -> None:
+    def data_condition(self, name: str, node: yaml.Node, asked: Any) -> None:
+        if not isinstance(asked, dict) or not asked:
+            self.say(node, f"'when_data' of {name!r} is {asked!r}", "a mapping such as {class_ratio: 5}")
+            return
+        for fact, least in asked.items():
+            if fact not in DATA_FACTS:
+                self.unknown(node, fact, DATA_FACTS, f"'when_data' of {name!r} asks for")
+            elif isinstance(least, bool) or not isinstance(least, int | float) or least <= 0:
+                self.say(node, f"'when_data' of {name!r} asks for {fact} {least!r}", "a number above 0: the least")
+
+    def conditions(self, name: str, node: yaml.Node, when: Any, above: Branches) -> None:
         """One mapping whose every line must hold, or a list of such mappings of which one must."""
         cases = when if isinstance(when, tuple) and when else (when,)
         nodes = node.value if isinstance(node, yaml.SequenceNode) and node.value else [node]
@@ -297,10 +286,8 @@ class _Reader:
                 expected = "a mapping such as {frozen_share: [0.5]}, or a list of them"
                 self.say(its_node, f"'when' of {name!r} is {case!r}", expected)
 
-    def condition(
-        self, name: str, node: yaml.Node, other: str, values: tuple[Any, ...], above: Mapping[str, Mapping[str, Any]]
-    ) -> None:
-        choices = above.get(other, {}).get("choices")
+    def condition(self, name: str, node: yaml.Node, other: str, values: tuple[Any, ...], above: Branches) -> None:
+        choices = above[other][0].get("choices") if other in above else None
         if other not in above:
             near = difflib.get_close_matches(other, above, n=1)
             todo = f"Did you mean {near[0]!r}?" if near else "Move that one up, or remove this"
@@ -310,27 +297,38 @@ class _Reader:
         elif choices is None:
             self.say(node, f"'when' of {name!r} names {other!r}, which has no choices", "one that has")
 
-    def first_trials(self, node: yaml.Node, parameters: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def first_trials(self, node: yaml.Node, parameters: Branches, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
         if not isinstance(node, yaml.SequenceNode) or not node.value:
             self.say(node, f"'first_trials' is {_kind(node)}", "a list with at least one trial")
             return []
-        trials = []
+        trials: list[dict[str, Any]] = []
         for position, item in enumerate(node.value, start=1):
-            trial = {}
+            trial, places = {}, dict[str, yaml.Node]()
             for name, (key, value_node) in self.mapping(item, f"first trial {position}").items():
                 if name not in parameters:
                     self.unknown(key, name, parameters, f"first trial {position} gives")
                     continue
-                trial[name] = self.value(value_node)
-                if not _inside(trial[name], parameters[name]):
-                    self.say(
-                        value_node,
-                        f"first trial {position} has {name} {trial[name]!r}",
-                        _range_text(parameters[name]),
-                        "Widen the range, or change the trial",
-                    )
+                trial[name], places[name] = self.value(value_node), value_node
             trials.append(trial)
-        missing = [name for name in parameters if name not in trials[0]]
+            default, recipe = {**fixed, **trials[0]}, {**fixed, **trials[0], **trial}
+            for name, branches in parameters.items():
+                drawn = [branch for branch in branches if holds(branch, recipe)]
+                inherited = name not in trial and drawn == [b for b in branches if holds(b, default)]
+                allowed = drawn or branches
+                if inherited or name not in recipe or any(inside(recipe[name], branch) for branch in allowed):
+                    continue
+                self.say(
+                    places.get(name, item),
+                    f"first trial {position} has {name} {recipe[name]!r}",
+                    " or ".join(range_text(branch) for branch in allowed),
+                    "Widen the range, or change the trial" if name in trial else f"Say {name} in it",
+                )
+        recipe = {**fixed, **trials[0]}
+        missing = [
+            name
+            for name, branches in parameters.items()
+            if name not in trials[0] and any(holds(branch, recipe) for branch in branches)
+        ]
         if missing:
             self.say(
                 node.value[0],
@@ -357,24 +355,6 @@ class _Reader:
         kind = "a whole number" if name in WHOLE_NUMBERS else "a number"
         self.say(node, f"{name} is {value!r}", f"{kind} from {low:g} to {high:g}", "Correct it")
         return False
-
-
-def _inside(value: Any, parameter: Mapping[str, Any]) -> bool:
-    if "choices" in parameter:
-        return isinstance(parameter["choices"], tuple) and value in parameter["choices"]
-    if parameter.get("or_zero") is True and value == 0:
-        return True
-    try:
-        return bool(parameter["low"] <= value <= parameter["high"])
-    except (KeyError, TypeError):
-        return not {"low", "high"} <= set(parameter)  # a parameter without a range was complained of already
-
-
-def _range_text(parameter: Mapping[str, Any]) -> str:
-    if "choices" in parameter:
-        return f"one of {', '.join(map(str, parameter['choices']))}"
-    zero = "0, or " if parameter.get("or_zero") else ""
-    return f"{zero}a value from {parameter.get('low')} to {parameter.get('high')}"
 
 
 def _kind(node: yaml.Node | None) -> str:

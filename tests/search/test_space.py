@@ -22,7 +22,7 @@ from automl.search.space import (
     load_space,
     shipped_directory,
 )
-from automl.search.space_file import OWN_KEYS, OwnKey, known_keys, required_keys
+from automl.search.space_keys import OWN_KEYS, OwnKey, known_keys, required_keys
 from automl.training.recipe import REFERENCE_BATCH, Recipe
 from automl.training.unfreezing import mode_of
 
