@@ -63,6 +63,10 @@ class ModelFamily(ABC):
     def blocks(self, model: torch.nn.Module) -> Blocks:
         """The model as an ordered list of blocks, from the inputs up."""
 
+    def cannot(self, checkpoint: Checkpoint, adaptation: str) -> str | None:
+        """Why a checkpoint of the family cannot be adapted so, for an error message; None where it can."""
+        return None if adaptation in self.adaptations else f"{self.name} has no such adaptation"
+
     def lora_targets(self, model: torch.nn.Module) -> LoraTargets:
         """What LoRA adapts. Asked only of families with the adaptation "lora", which name it themselves.
 

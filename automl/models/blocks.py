@@ -54,6 +54,12 @@ class Blocks:
             return list(self.stem)
         return [self.layers[block - 1], *(self.top if block == self.depth else ())]
 
+    def linear_layers(self) -> tuple[str, ...]:
+        """Names in the model of every linear layer of blocks 1..L: what LoRA adapts."""
+        inside = {id(module) for layer in self.layers for module in layer.modules()}
+        named = self.model.named_modules()
+        return tuple(name for name, module in named if isinstance(module, nn.Linear) and id(module) in inside)
+
     def run_until(self, depth: int, batch: Mapping[str, Tensor]) -> Tensor:
         """The output of block `depth` for a batch: (rows, positions, width), or (rows, channels, height, width).
 

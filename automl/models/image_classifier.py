@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import dropout
 
 from automl.errors import CheckpointError
-from automl.models.base import ModelFamily
+from automl.models.base import LoraTargets, ModelFamily
 from automl.models.blocks import Blocks
 from automl.models.hugging_face import head_config, load_weights, open_weights, quiet
 from automl.types import Checkpoint, Schema
@@ -36,13 +36,18 @@ _HEAD_DROPOUTS = ("classifier_dropout_prob", "dropout_rate")
 class ImageClassifier(ModelFamily):
     name = "image_classifier"
     heads = frozenset({"image-classification"})
-    adaptations = frozenset({"full", "frozen"})
+    adaptations = frozenset({"full", "frozen", "lora"})
 
     def claims(self, checkpoint: Checkpoint) -> bool:
         return checkpoint.model_type in CONVOLUTIONAL | TRANSFORMERS
 
     def space_name(self, checkpoint: Checkpoint) -> str:
         return f"image_classifier_{'cnn' if checkpoint.model_type in CONVOLUTIONAL else 'vit'}"
+
+    def cannot(self, checkpoint: Checkpoint, adaptation: str) -> str | None:
+        if adaptation == "lora" and checkpoint.model_type in CONVOLUTIONAL:
+            return f"LoRA adapts linear layers, and the layers of a {checkpoint.model_type} are convolutions"
+        return super().cannot(checkpoint, adaptation)
 
     def load_processor(self, checkpoint: Checkpoint) -> Any:
         try:
@@ -92,6 +97,12 @@ class ImageClassifier(ModelFamily):
             top=tuple(top),
             cuttable=str(getattr(model.config, "model_type", "")) not in _NOT_CUTTABLE,
         )
+
+    def lora_targets(self, model: nn.Module) -> LoraTargets:
+        """Every linear layer of the blocks; what is not in the body is the head."""
+        children = [(name, child) for name, child in model.named_children() if child is not model.base_model]
+        head = tuple(name for name, child in children if any(True for _ in child.parameters()))
+        return LoraTargets(self.blocks(model).linear_layers(), head)
 
     def pooled(self, model: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """What the head sees."""

@@ -98,12 +98,11 @@ class TextEncoder(ModelFamily):
         What else stands outside the blocks (last norms, DeBERTa's relative positions) is pretrained body.
         """
         body: nn.Module = model.base_model  # type: ignore[assignment]
-        in_blocks = {id(module) for layer in self.blocks(model).layers for module in layer.modules()}
         named = dict(model.named_modules())
-        linear = [name for name, m in named.items() if isinstance(m, nn.Linear) and id(m) in in_blocks]
         head = [name for name, child in model.named_children() if child is not body]
         head += [name for name, m in named.items() if m is getattr(body, "pooler", None)]
-        return LoraTargets(tuple(linear), tuple(name for name in head if any(True for _ in named[name].parameters())))
+        learns = tuple(name for name in head if any(True for _ in named[name].parameters()))
+        return LoraTargets(self.blocks(model).linear_layers(), learns)
 
     def pooled(self, model: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         inputs = {name: value for name, value in batch.items() if name != "labels"}

@@ -60,11 +60,12 @@ def find_contenders(request: RunRequest, task: Task) -> tuple[list[Contender], s
                 "Name another with --models",
             )
         for adaptation in request.adapt:
-            if adaptation not in family.adaptations:
+            if (reason_against := family.cannot(checkpoint, adaptation)) is not None:
+                able = (a for a in sorted(family.adaptations) if family.cannot(checkpoint, a) is None)
                 raise RequestError(
-                    f"--adapt {adaptation} is not known for {checkpoint.name}",
-                    f"one of {', '.join(sorted(family.adaptations))}",
-                    "Choose with --adapt",
+                    f"--adapt {adaptation} is not known for {checkpoint.name}: {reason_against}",
+                    f"one of {', '.join(able)}",
+                    "Choose with --adapt, or name another model with --models",
                 )
             contenders.append(
                 Contender(

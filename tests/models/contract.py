@@ -15,6 +15,7 @@ from torch import nn
 
 from automl.models.base import ModelFamily
 from automl.models.blocks import Blocks, CutModel
+from automl.training.adapters import LORA, LoraAdapters
 from automl.training.optimizer import BlockwiseOptimizer
 from automl.training.recipe import Recipe
 from automl.training.unfreezing import Unfreezing
@@ -65,7 +66,9 @@ class FamilyContract:
         assert self.head in self.family.heads
         assert self.family.claims(checkpoint)
         for adaptation in self.family.adaptations:
-            assert load_space(self.family.space_name(checkpoint), adaptation).first_trials
+            if self.family.cannot(checkpoint, adaptation) is None:
+                assert load_space(self.family.space_name(checkpoint), adaptation).first_trials
+        assert self.family.cannot(checkpoint, "nonsense")
 
     def test_the_head_is_attached_fresh_and_the_body_as_it_was_pretrained(self, checkpoint: Checkpoint) -> None:
         torch.manual_seed(1)
@@ -130,6 +133,36 @@ class FamilyContract:
         same = [a == b for a, b in zip(hashes(blocks, blocks.depth), before, strict=True)]
         assert same == [block <= frozen for block in range(blocks.depth + 1)]
         assert any(not torch.equal(value, started[name]) for name, value in blocks.parameters()[-1])
+
+    def test_lora_adapts_every_block_and_nothing_else_and_merges_to_the_same_answers(
+        self, checkpoint: Checkpoint
+    ) -> None:
+        if self.family.cannot(checkpoint, LORA) is not None:
+            pytest.skip("it is not adapted so")
+        model = self.load(checkpoint)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        targets = self.family.lora_targets(model)
+        adapters = LoraAdapters(model, targets, RECIPE | {"lora_rank": 4, "lora_dropout": 0.0})
+        assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()), (
+            "statistics would run"
+        )
+        learning = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        heads = tuple(f"{head}." for head in targets.head)
+        assert {n for n in learning if ".lora_" not in n} == {
+            n for n, _ in model.named_parameters() if n.startswith(heads)
+        }
+        by_block = [any(p.requires_grad for _, p in block) for block in self.family.blocks(model).parameters()]
+        assert by_block == [False] + [True] * (len(by_block) - 1), "every block but the stem"
+        with torch.no_grad():
+            for value in learning.values():
+                nn.init.normal_(value, std=0.1)
+        adapted = self.logits(model.eval())
+        adapters.merge()
+        torch.testing.assert_close(self.logits(model), adapted, atol=1e-4, rtol=1e-4)
+        after = model.state_dict()
+        assert set(after) == set(before), "a plain model again"
+        changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+        assert changed == {f"{name}.weight" for name in targets.linear} | {n for n in after if n.startswith(heads)}
 
     def test_dropout_of_the_recipe_is_the_models_dropout(self, checkpoint: Checkpoint) -> None:
         def noisy(**recipe: float) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from automl.errors import CheckpointError
+from automl.config import make_request
+from automl.errors import CheckpointError, RequestError
 from automl.models.image_classifier import CONVOLUTIONAL, TRANSFORMERS, ImageClassifier
 from automl.types import Checkpoint
 from tests.models.contract import FamilyContract
@@ -36,3 +37,17 @@ def test_a_checkpoint_without_a_processor_is_told_in_three_parts(tmp_path: Path)
     (tiny_net(tmp_path / "net") / "preprocessor_config.json").unlink()
     with pytest.raises(CheckpointError, match="image processor of .* cannot be loaded.*; preprocessor_config.json"):
         ImageClassifier().load_processor(net_checkpoint(tmp_path / "net"))
+
+
+@pytest.mark.parametrize("kind", sorted(CONVOLUTIONAL))
+def test_lora_on_a_convolutional_net_is_refused_with_what_it_can_have(kind: str, tmp_path: Path) -> None:
+    from automl.registry import get_part
+    from automl.search.contest import find_contenders
+    from automl.tasks.base import Task
+
+    task = get_part("automl.tasks", Task, "image-classification")  # type: ignore[type-abstract]
+    net = str(tiny_net(tmp_path / "net", kind))
+    request = make_request({"source": str(tmp_path), "models": net, "adapt": "full,lora"})
+    expected = f"--adapt lora is not known for .*the layers of a {kind} are convolutions; one of frozen, full"
+    with pytest.raises(RequestError, match=expected):
+        find_contenders(request, task)

@@ -197,6 +197,12 @@ def test_the_rate_at_a_release_is_searched_only_where_something_is_released_late
                 assert scale.active(recipe) == (head_only + release > 0)
 
 
+def test_pictures_have_lora_where_layers_are_linear() -> None:
+    listed = {listing.name: set(listing.adaptations) for listing in list_spaces()}
+    assert listed["image_classifier_vit"] == {"full", "frozen", "lora"}
+    assert listed["image_classifier_cnn"] == {"full", "frozen"}
+
+
 def test_the_first_trial_of_a_small_encoder_is_the_one_that_the_literature_and_trec_agree_on() -> None:
     assert REFERENCE_BATCH == 16
     recipe = load_space("text_encoder_small", "full").complete({})
@@ -210,7 +216,7 @@ def test_frozen_means_that_the_whole_body_stays_frozen() -> None:
 
 
 def test_lora_starts_at_ten_times_the_rate_of_full_fine_tuning() -> None:
-    for name in ("text_encoder_small", "text_encoder_base"):
+    for name in ("text_encoder_small", "text_encoder_base", "image_classifier_vit"):
         full, lora = (load_space(name, adaptation).complete({}) for adaptation in ("full", "lora"))
         assert lora["learning_rate"] == pytest.approx(10 * full["learning_rate"])
         assert (lora["lora_rank"], lora["frozen_share"], lora["bottom_lr_ratio"]) == (16, 0, 1)

@@ -20,8 +20,8 @@ from automl.training.adapters import ALPHA, LORA, LoraAdapters, require_peft
 from automl.training.clock import SlotClock
 from automl.training.fit import Training
 from automl.types import Contender, PreparedData, TrialSpec
-from tests.models.test_text_encoder import CONFIGS, SCHEMA, SMALL, batch
-from tests.toys import RECIPE, prepared_messages, tiny_bert, tiny_contender, trial_spec
+from tests.pictures import net_contender, prepared_pictures, tiny_net
+from tests.toys import prepared_messages, tiny_bert, tiny_contender, trial_spec
 from tests.training.test_fit import Alone, run
 
 LORA_RECIPE = {"learning_rate": 3e-3, "bottom_lr_ratio": 1.0, "lora_rank": 16, "lora_dropout": 0.05}
@@ -106,9 +106,9 @@ def test_an_untrained_adapter_changes_no_answer(world: Any, tmp_path: Path) -> N
 
 def test_the_optimizer_holds_only_adapters_and_head(world: Any, tmp_path: Path) -> None:
     training, _ = run(spec_of(world, tmp_path))
-    adamw = training.optimizer._adamw
-    assert adamw is not None
-    held = {id(p) for group in adamw.param_groups for p in group["params"]}
+    held_by = training.optimizer._inner
+    assert held_by is not None
+    held = {id(p) for group in held_by.param_groups for p in group["params"]}
     names = {name for name, parameter in training.model.named_parameters() if id(parameter) in held}
     assert names
     assert all(".lora_" in name or name.startswith(("classifier.", "bert.pooler.")) for name in names)
@@ -198,39 +198,31 @@ def test_the_kept_adapter_makes_the_same_model_of_the_pretrained_weights(final: 
         torch.testing.assert_close(adapted.eval()(**given).logits, merged.eval()(**given).logits, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kind", sorted(CONFIGS))
-def test_every_kind_of_encoder_is_adapted_in_its_blocks_and_nowhere_else(kind: str, tmp_path: Path) -> None:
-    import transformers
-
-    name, extra = CONFIGS[kind]
-    torch.manual_seed(0)
-    model = transformers.AutoModelForSequenceClassification.from_config(
-        getattr(transformers, name)(**SMALL | extra, num_labels=len(SCHEMA.classes))
+def test_a_vit_is_adapted_to_pictures_merged_and_kept(tmp_path: Path) -> None:
+    """Patches and final norm stay as they were pretrained; adapters of every layer and the head do not."""
+    contender = net_contender(tiny_net(tmp_path / "net", "vit"), "vit", LORA)
+    recipe = LORA_RECIPE | {"dropout": 0.0, "head_dropout": 0.0, "augmentation": "trivial"}
+    spec = trial_spec(
+        tmp_path,
+        contender,
+        prepared_pictures(tmp_path, 10),
+        epochs=8,
+        recipe=recipe,
+        kind="final",
+        id="vit-lora-final-1",
     )
-    family = TextEncoder()
-    blocks = family.blocks(model)
-    parameters = {id(p) for layer in blocks.layers for p in layer.parameters()}
-    targets = family.lora_targets(model)
-    assert targets.linear
-    assert "classifier" in targets.head
-    adapters = LoraAdapters(model, targets, RECIPE | LORA_RECIPE)
-    learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    assert not {id(p) for p in learning.values()} & parameters
-    assert {n for n in learning if ".lora_" not in n} == {
-        n for n, _ in model.named_parameters() if n.startswith(tuple(f"{head}." for head in targets.head))
+    training, context = run(spec)
+    curve = [report.row["train_loss"] for report in context.reports]
+    assert curve[-1] < curve[0]
+    plain = training.family.load(contender.checkpoint, training.task.head, spec.schema, spec.recipe).state_dict()
+    opened, _ = training.family.open(tmp_path / "checkpoints" / spec.id)
+    saved = opened.state_dict()
+    assert set(saved) == set(plain)
+    changed = {name for name, value in saved.items() if not torch.equal(value, plain[name])}
+    assert {name for name in changed if "classifier" not in name} == {
+        f"{name}.weight" for name in training.family.blocks(opened).linear_layers()
     }
-    assert [bool(block) for block in _learning_by_block(family, model)] == [False, True, True, True, True]
-    for parameter in learning.values():
-        torch.nn.init.normal_(parameter, std=0.1)
-    with torch.no_grad():
-        adapted = model.eval()(**batch()).logits
-        adapters.merge()
-        torch.testing.assert_close(model(**batch()).logits, adapted, atol=1e-5, rtol=1e-5)
-    assert not any(".lora_" in n for n, _ in model.named_parameters())
-
-
-def _learning_by_block(family: TextEncoder, model: torch.nn.Module) -> list[list[str]]:
-    return [[n for n, p in block if p.requires_grad] for block in family.blocks(model).parameters()]
+    assert (tmp_path / "checkpoints" / spec.id / ADAPTER_FOLDER / "adapter_model.safetensors").exists()
 
 
 def test_the_product_is_scaled_by_alpha_over_rank() -> None:
