@@ -142,7 +142,7 @@ class CutModel:
         self.prefix.stand_for(self._blocks.stem[0])
         replaced = [*self._blocks.stem, *(self._blocks.top if self._depth == self._blocks.depth else ())]
         for index, module in enumerate(replaced):
-            parent, name = _place(self._blocks.model, module)
+            parent, name = place_of(self._blocks.model, module)
             self._places.append((parent, name, module))
             parent._modules[name] = self.prefix if index == 0 else PassThrough()
         return self
@@ -155,7 +155,7 @@ class CutModel:
         self._places = []
 
 
-def _place(model: nn.Module, wanted: nn.Module) -> tuple[nn.Module, str]:
+def place_of(model: nn.Module, wanted: nn.Module) -> tuple[nn.Module, str]:
     """The parent of a module and its name there."""
     for parent in model.modules():
         for name, child in parent.named_children():

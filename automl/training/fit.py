@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from automl.training.recipe import Recipe
 from automl.training.step import GradientStep
 from automl.training.stream import batch_stream
 from automl.training.unfreezing import Unfreezing
+from automl.training.used_rows import learning_used_rows
 from automl.types import TrialSpec
 
 CURVE_POINTS = 6
@@ -81,6 +83,7 @@ class Training:
         self.curve: list[dict[str, Any]] = []
         self._activations: dict[int, StoredActivations] = {}
         self._cut: CutModel | None = None
+        self._while_learning = ExitStack()
 
     # -- set up ------------------------------------------------------------------------------------------
 
@@ -99,10 +102,12 @@ class Training:
         checkpoint, recipe = spec.contender.checkpoint, spec.recipe
         self.model = self.family.load(checkpoint, self.task.head, spec.schema, recipe).to(self.device)
         self.outcome.parameters = count_parameters(self.model)
-        self.blocks = self.family.blocks(self.model)
         self.adapters: LoraAdapters | None = None
         if spec.contender.adaptation == LORA:
             self.adapters = LoraAdapters(self.model, self.family.lora_targets(self.model), recipe)
+        elif self.recipe.frozen_share == 0:
+            self._while_learning.enter_context(learning_used_rows(self.model, self.train.values, self.padding))
+        self.blocks = self.family.blocks(self.model)
         self.unfreezing = Unfreezing(self.recipe, self.blocks.depth)
         self.optimizer = BlockwiseOptimizer(self.blocks, self.recipe, self.unfreezing)
         self._store_prefix()
@@ -128,7 +133,7 @@ class Training:
             self.outcome.notes.append(f"frozen activations are computed anew each time: {reason}")
             return
         self._activations = {id(parts[name]): activations for name, activations in stored.items()}
-        self._cut = CutModel(self.blocks, depth)
+        self._cut = self._while_learning.enter_context(CutModel(self.blocks, depth))
 
     def _make_batch(self, part: EncodedPart, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         labels = None if part.labels is None else part.labels[indices]
@@ -144,13 +149,10 @@ class Training:
 
         Raises Diverged, torch.OutOfMemoryError, MemoryError, CheckpointError, or whatever a report raises.
         """
-        self._set_up()
-        if self._cut is None:
+        with self._while_learning:
+            self._set_up()
             self._learn()
-        else:
-            with self._cut:
-                self._learn()
-            self._cut = None
+        self._cut = None
         self.outcome.trainable_parameters = count_parameters(self.model, learning=True)
         if self.spec.kind != "trial" and self.context.rank == 0:
             self._predict_and_save()

@@ -1,0 +1,102 @@
+"""An embedding that learns only the rows which the training inputs name.
+
+A vocabulary has tens of thousands of rows, a training set of a few thousand texts names a few thousand of them. No
+other row ever gets a gradient, so Adam would move it by weight decay alone; yet a plain embedding makes, clears,
+norms and steps a gradient of the whole table at every step, which on a CPU costs more than the model's own products
+(benchmarks/README.md has the figures). Here the other rows stay as they were pretrained, and cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import embedding
+
+from automl.models.blocks import place_of
+
+SMALLEST_TABLE = 4_096
+"""Smaller tables are left alone: nothing is to be gained from them."""
+LARGEST_SHARE = 0.8
+"""So is a table most of whose rows are named."""
+
+
+class UsedRows(nn.Module):
+    """Stands where an embedding stood: `weight` holds the rows that learn, in the order of `rows`.
+
+    While it trains, every index must be one of `rows`. In eval mode every index of the table may be asked for.
+    """
+
+    def __init__(self, table: nn.Embedding, rows: Tensor) -> None:
+        """rows: sorted indices into the table."""
+        super().__init__()
+        self._table = (table,)  # in a tuple, so that it is no part of the model
+        self._rows = rows
+        self.num_embeddings, self.embedding_dim = table.num_embeddings, table.embedding_dim
+        self.padding_idx = table.padding_idx
+        self.weight = nn.Parameter(table.weight.detach()[rows].clone(), requires_grad=table.weight.requires_grad)
+        place = torch.full((table.num_embeddings,), len(rows), dtype=torch.long, device=rows.device)
+        place[rows] = torch.arange(len(rows), device=rows.device)
+        self.register_buffer("_place", place, persistent=False)  # a row that must not be named is out of range
+        self._written = self.weight._version
+
+    @property
+    def table(self) -> nn.Embedding:
+        """The embedding that stood here, with what was learned so far."""
+        table = self._table[0]
+        if self._written != self.weight._version:
+            with torch.no_grad():
+                table.weight[self._rows] = self.weight
+            self._written = self.weight._version
+        return table
+
+    def forward(self, ids: Tensor) -> Tensor:
+        if not self.training:
+            found: Tensor = self.table(ids)
+            return found
+        place: Tensor = self._place  # type: ignore[assignment]
+        padding = None if self.padding_idx is None else int(place[self.padding_idx])
+        return embedding(place[ids], self.weight, padding if padding != len(self._rows) else None)
+
+
+@contextmanager
+def learning_used_rows(
+    model: nn.Module, inputs: Mapping[str, NDArray[Any]], padding: Mapping[str, int]
+) -> Iterator[UsedRows | None]:
+    """Let the model's token embedding learn only the rows that `inputs` name while this is open, where that pays.
+
+    inputs: all values of each field of the training rows; padding: the value that fills each field.
+    Leaves the model as it was, with what the rows learned. Yields None where the embedding is left alone.
+    """
+    table, named = token_embedding(model), inputs.get("input_ids")
+    rows = None if table is None or named is None else np.union1d(named, [padding.get("input_ids", 0)])
+    if table is None or rows is None or len(rows) > LARGEST_SHARE * table.num_embeddings:
+        yield None
+        return
+    used = UsedRows(table, torch.from_numpy(rows.astype(np.int64)).to(table.weight.device))
+    parent, name = place_of(model, table)
+    parent._modules[name] = used
+    try:
+        yield used
+    finally:
+        parent._modules[name] = used.table
+
+
+def token_embedding(model: nn.Module) -> nn.Embedding | None:
+    """The model's table of tokens where it is a large, plain one that no other layer shares; else None."""
+    get = getattr(model, "get_input_embeddings", None)
+    try:
+        table = get() if get is not None else None
+    except NotImplementedError:
+        return None
+    if type(table) is not nn.Embedding or table.num_embeddings < SMALLEST_TABLE or table.max_norm is not None:
+        return None
+    holders = sum(
+        parameter is table.weight for module in model.modules() for parameter in module._parameters.values()
+    )
+    return table if holders == 1 else None
