@@ -131,7 +131,10 @@ class Budget(_Plain):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec(_Plain):
-    """All that a worker needs to run one training; plain JSON."""
+    """All that a worker needs to run one training; plain JSON.
+
+    micro_batch: most rows at once on each worker, as earlier trainings of the contender found out; None: all.
+    """
 
     id: str
     kind: TrialKind
@@ -147,6 +150,7 @@ class TrialSpec(_Plain):
     metric: str
     schema: Schema
     number: int = 0
+    micro_batch: int | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -173,6 +177,7 @@ class TrialResult(_Plain):
     validation: the deciding metric at the last evaluation; None where there was none.
     curve: one dict an evaluation, {"samples_seen", "train_loss", <metric>: value, ...}.
     spent: device-seconds by ledger kind; sums to cost.device_seconds.
+    micro_batch: most rows at once on each worker, where memory allowed no whole batch.
     """
 
     id: str
@@ -200,6 +205,7 @@ class TrialResult(_Plain):
     model_dir: str | None = None
     predictions_sha256: str | None = None
     notes: tuple[str, ...] = ()
+    micro_batch: int | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

@@ -255,6 +255,7 @@ def _train(
         horizon_samples=final.horizon_samples,
         rungs=(final.horizon_samples,),
         run_directory=str(scratch.resolve()),
+        micro_batch=final.micro_batch,
     )
     own = RunFolder(scratch)
     own.create(request)

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,9 @@ class Sweep:
     def __init__(self, agenda: Agenda, folder: RunFolder, tracker: Tracker, slots: Slots) -> None:
         self._agenda, self._folder, self._tracker, self._slots = agenda, folder, tracker, slots
         self._live: dict[str, _Live] = {}
+        self._micro_batches: dict[str, int] = {}
+        for result in folder.trials():
+            self._remember(result.contender, result.micro_batch)
         self.finals_since: float | None = None if agenda.searching else time.monotonic()
 
     # -- called by the searcher ----------------------------------------------------------------------------
@@ -136,10 +139,16 @@ class Sweep:
         spec = self._agenda.next()
         if spec is None:
             return None
+        spec = replace(spec, micro_batch=self._micro_batches.get(spec.contender.name, spec.micro_batch))
         self._folder.append_started(spec)
         self._live[trial_id] = _Live(spec, started_at=now())
         self._tracker.trial_started(spec)
         return spec
+
+    def _remember(self, contender: str, micro_batch: int | None) -> None:
+        """A contender's trainings start with the smallest micro-batch that one of them had to take."""
+        if micro_batch is not None:
+            self._micro_batches[contender] = min(micro_batch, self._micro_batches.get(contender, micro_batch))
 
     @property
     def finished(self) -> bool:
@@ -149,6 +158,7 @@ class Sweep:
         """Take a report; False when the training is to stop."""
         live = self._live[trial_id]
         live.told |= told
+        self._remember(live.spec.contender.name, told.get("micro_batch"))
         if told["event"] == "end":
             return True
         row = told["row"]
@@ -246,6 +256,7 @@ def _result(live: _Live) -> TrialResult:
         trainable_parameters=told.get("trainable_parameters"),
         model_dir=told.get("model_dir"),
         notes=tuple(told.get("notes", ())),
+        micro_batch=told.get("micro_batch"),
     )
 
 

@@ -1,4 +1,7 @@
-"""The state of a training in the middle: model, optimizer, place in the data, random streams."""
+"""The state of a training in the middle: model, optimizer, place in the data.
+
+There are no random streams to keep: whatever is random is drawn by the place in the training.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,6 @@ def save_checkpoint(file: Path, model: nn.Module, optimizer: BlockwiseOptimizer,
         "parameters": {name: value.detach() for name, value in learning.items()},
         "buffers": dict(model.named_buffers()),
         "optimizer": optimizer.state_dict(),
-        "torch_rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     temporary = file.with_name(f"{file.name}.{os.getpid()}")
     torch.save(values, temporary)
@@ -43,7 +44,4 @@ def load_checkpoint(
             parameters[name].copy_(value)
         for name, value in values["buffers"].items():
             buffers[name].copy_(value)
-    torch.set_rng_state(values["torch_rng"].cpu().to(torch.uint8))
-    if values["cuda_rng"]:
-        torch.cuda.set_rng_state_all([state.cpu() for state in values["cuda_rng"]])
     return values

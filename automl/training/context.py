@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Report:
-    """One evaluation. `rung` is the rung's samples when it is one, else None."""
+    """One evaluation. `rung` is the rung's samples when it is one, else None.
+
+    notes, micro_batch: as they stand by now, because a training that is stopped says nothing more.
+    """
 
     row: dict[str, Any]
     rung: int | None
     value: float
     error: float
+    notes: tuple[str, ...] = ()
+    micro_batch: int | None = None
 
 
 class Context(Protocol):
@@ -29,5 +34,5 @@ class Context(Protocol):
     def report(self, report: Report) -> None:
         """Hand an evaluation on; does not return when the training is to stop. Every rank calls it."""
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """The model as it computes gradients over all workers."""
+    def add_up(self, values: Tensor) -> None:
+        """Replace a tensor on the device by the sum over all workers; every worker calls it, in the same order."""

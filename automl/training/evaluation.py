@@ -12,7 +12,10 @@ from torch import nn
 
 from automl.metrics import Metric, get_metric
 from automl.tasks.base import Task
+from automl.training.context import Context, Report
 from automl.training.encoded import EncodedPart, sorted_batches
+from automl.training.exchange import any_worker
+from automl.training.memory import NotOneRow, RowsAtOnce, is_out_of_memory
 
 EVALUATION_ROWS = 64
 _RESAMPLES = 100
@@ -26,21 +29,74 @@ def predict_rows(
     device: torch.device,
     autocast: torch.dtype | None,
     tick: Callable[[], None] = lambda: None,
+    context: Context | None = None,
+    at_once: RowsAtOnce | None = None,
 ) -> NDArray[np.float32]:
-    """Predictions in the order of the rows; the model is left in eval mode."""
+    """Predictions in the order of the rows; the model is left in eval mode.
+
+    context: of several workers, each predicts every so many-th batch, and all get all predictions; the batches
+    are those of one worker, so the predictions are as well.
+    at_once: rows per piece, halved where memory runs out. Raises NotOneRow where not even one row fits.
+    """
     model.eval()
-    found: NDArray[np.float32] | None = None
-    for indices in sorted_batches(part.lengths, EVALUATION_ROWS):
-        batch = make_batch(part, indices)
+    context = context or _Alone(device)
+    at_once = at_once or RowsAtOnce(None, [])
+    batches = sorted_batches(part.lengths, EVALUATION_ROWS)
+    own = batches[context.rank :: context.world]
+    shaped: NDArray[np.float32] | None = None
+    problem: MemoryError | None = None
+
+    def predict(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        batch = make_batch(part, rows)
         batch.pop("labels", None)
         with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
-            predictions = task.predict(model(**batch))
-        if found is None:
-            found = np.zeros((len(part), *predictions.shape[1:]), dtype=np.float32)
-        found[indices] = predictions
-        tick()
-    assert found is not None, "a part without rows cannot be predicted"
-    return found
+            return task.predict(model(**batch))
+
+    try:
+        for indices in own or [batches[0][:1]]:  # one row tells a worker without a batch what predictions look like
+            predictions = _in_pieces(predict, indices, at_once)
+            if shaped is None:
+                shaped = np.zeros((len(part), *predictions.shape[1:]), dtype=np.float32)
+            if own:
+                shaped[indices] = predictions
+            tick()
+    except MemoryError as ran_out:
+        problem = ran_out
+    if any_worker(context, problem is not None):
+        raise NotOneRow(str(problem or "out of memory in evaluation, on another worker"))
+    assert shaped is not None, "a part without rows cannot be predicted"
+    if context.world == 1:
+        return shaped
+    everything = torch.from_numpy(shaped).to(device)
+    context.add_up(everything)
+    return everything.cpu().numpy()
+
+
+def _in_pieces(
+    predict: Callable[[NDArray[np.int64]], NDArray[np.float32]], rows: NDArray[np.int64], at_once: RowsAtOnce
+) -> NDArray[np.float32]:
+    while True:
+        try:
+            return np.concatenate([predict(piece) for piece in at_once.split(rows)])
+        except Exception as problem:
+            if not is_out_of_memory(problem):
+                raise
+        at_once.halve(len(rows), "in evaluation")
+
+
+class _Alone:
+    """The one worker."""
+
+    rank, world = 0, 1
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def report(self, report: Report) -> None:
+        pass
+
+    def add_up(self, values: torch.Tensor) -> None:
+        pass
 
 
 def score_rows(

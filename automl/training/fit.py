@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from automl.metrics import get_metric
 from automl.models.base import ModelFamily
@@ -30,7 +30,12 @@ from automl.training.context import Context, Report
 from automl.training.encoded import EncodedPart, encode_part
 from automl.training.evaluation import predict_rows, score_rows, standard_error
 from automl.training.frozen_prefix import StoredActivations, TooLarge, store_activations
+<<<<<<< HEAD
 from automl.training.optimizer import BlockwiseOptimizer
+=======
+from automl.training.memory import RowsAtOnce
+from automl.training.optimizer import BlockwiseAdamW
+>>>>>>> 8253699 (Memory that runs out halves the rows at a time instead of ending the trial; workers agree before they exchange gradients)
 from automl.training.recipe import Recipe
 from automl.training.step import GradientStep
 from automl.training.stream import batch_stream
@@ -80,6 +85,8 @@ class Training:
         self.run_directory = Path(spec.run_directory)
         self.cache = self.run_directory / "cache" / spec.contender.slug
         self.outcome = Outcome()
+        self.at_once = RowsAtOnce(spec.micro_batch, self.outcome.notes)
+        self.evaluated_at_once = RowsAtOnce(None, self.outcome.notes)
         self.curve: list[dict[str, Any]] = []
         self._activations: dict[int, StoredActivations] = {}
         self._cut: CutModel | None = None
@@ -112,9 +119,16 @@ class Training:
         self.optimizer = BlockwiseOptimizer(self.blocks, self.recipe, self.unfreezing)
         self._store_prefix()
         self.step = GradientStep(
-            self.task, recipe, lambda rows: self._make_batch(self.train, rows), self.context, self.autocast, spec.seed
+            self.model,
+            self.model,
+            self.task,
+            recipe,
+            lambda rows: self._make_batch(self.train, rows),
+            self.context,
+            self.autocast,
+            spec.seed,
+            self.at_once,
         )
-        seed_everything(spec.seed + 1)  # the same stream of dropout whether or not the store had to be built
 
     def _store_prefix(self) -> None:
         depth = self.unfreezing.frozen_depth
@@ -154,7 +168,7 @@ class Training:
             self._learn()
         self._cut = None
         self.outcome.trainable_parameters = count_parameters(self.model, learning=True)
-        if self.spec.kind != "trial" and self.context.rank == 0:
+        if self.spec.kind != "trial":
             self._predict_and_save()
         self.clock.tick()
         return self.outcome
@@ -171,14 +185,14 @@ class Training:
         horizon, size = self.spec.horizon_samples, self.recipe.batch_size
         points = self._evaluation_points()
         resume_file = self.run_directory / "checkpoints" / f"{self.spec.id}.resume.pt"
-        wrapped: nn.Module = self.model
         start = load_checkpoint(resume_file, self.model, self.optimizer, self.device)
         seen, skip, losses, bad_steps = 0, 0, _Mean(), 0
         if start is not None:
             skip, self.curve = start["samples_seen"], start["curve"]
             losses.total, losses.weight = start["losses"]
+            self.step.restore(start["step"])
+            self.evaluated_at_once.rows = start["evaluated_at_once"]
             points = [p for p in points if p[0] > skip]
-            wrapped = self.context.wrap(self.model)
         saved_at = self.clock.device_seconds
         batches = batch_stream(self.train.lengths, size, self.spec.seed, horizon)
         for indices in batches:
@@ -186,14 +200,11 @@ class Training:
                 seen += len(indices)
                 continue
             progress = seen / horizon
-            if self.optimizer.release(progress):
-                wrapped = self.context.wrap(self.model)
+            if self.optimizer.release(progress) or not self.model.training:
                 self.optimizer.train_mode(self.model)
-            elif not self.model.training:
-                self.optimizer.train_mode(self.model)
-            loss = self.step.backward(wrapped, indices, seen)
+            loss = self.step.backward(indices, seen)
             if math.isfinite(loss):
-                self.optimizer.step(progress)
+                self.optimizer.step(progress, self.step.scaler)
                 losses.add(loss, len(indices))
                 bad_steps = 0
             else:
@@ -213,6 +224,8 @@ class Training:
                         "samples_seen": seen,
                         "curve": self.curve,
                         "losses": (losses.total, losses.weight),
+                        "step": self.step.state(),
+                        "evaluated_at_once": self.evaluated_at_once.rows,
                     }
                     save_checkpoint(resume_file, self.model, self.optimizer, state)
                     saved_at = self.clock.device_seconds
@@ -222,6 +235,7 @@ class Training:
         with self.clock.charging("validate"):
             labels = self.validation.labels
             assert labels is not None
+            self.step.statistics.average(self.context)
             predictions = self._predict(self.validation)
             scores = score_rows(labels, predictions, self.task.metrics)
             value = scores.get(self.metric.name, math.nan)
@@ -233,11 +247,20 @@ class Training:
         row |= {} if rung is None else {"rung": rung}
         self.curve.append(row)
         self.outcome.metrics = scores
-        self.context.report(Report(row=row, rung=rung, value=value, error=error))
+        notes, micro_batch = tuple(self.outcome.notes), self.at_once.rows
+        self.context.report(Report(row, rung, value, error, notes=notes, micro_batch=micro_batch))
 
     def _predict(self, part: EncodedPart) -> NDArray[np.float32]:
         return predict_rows(
-            self.model, part, self.task, self._make_batch, self.device, self.autocast, self.clock.tick
+            self.model,
+            part,
+            self.task,
+            self._make_batch,
+            self.device,
+            self.autocast,
+            self.clock.tick,
+            self.context,
+            self.evaluated_at_once,
         )
 
     def _predict_and_save(self) -> None:
@@ -245,6 +268,8 @@ class Training:
         self._activations = {}
         validation = self._predict(self.validation)
         test = self._predict(self._part("test"))
+        if self.context.rank > 0:
+            return
         file = self.run_directory / "predictions" / f"{self.spec.id}.npz"
         file.parent.mkdir(exist_ok=True)
         save_predictions(file, validation, test)

@@ -71,16 +71,22 @@ class BlockwiseOptimizer:
             else:
                 self._inner.add_param_group(group)
 
-    def step(self, progress: float) -> float:
-        """Clip, take one step at this progress, clear the gradients; the gradient norm before clipping."""
+    def step(self, progress: float, scaler: torch.amp.GradScaler | None = None) -> float:
+        """Clip, take one step at this progress, clear the gradients; the gradient norm before clipping.
+
+        scaler: what the loss was scaled with; it leaves out a step whose gradients overflowed in float16.
+        """
         assert self._inner is not None
         factor = self._unfreezing.factor(progress, self._last_release)
         learning = []
         for group in self._inner.param_groups:
             group["lr"] = group["peak"] * factor
             learning.extend(group["params"])
+        scaler = scaler or torch.amp.GradScaler(enabled=False)
+        scaler.unscale_(self._inner)
         norm = torch.nn.utils.clip_grad_norm_(learning, self._recipe.gradient_clip)
-        self._inner.step()
+        scaler.step(self._inner)
+        scaler.update()
         self._inner.zero_grad(set_to_none=True)
         return float(norm)
 

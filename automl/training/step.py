@@ -1,4 +1,4 @@
-"""Gradients of one global batch: this worker's share of it, under autocast, its inputs varied by their place."""
+"""Gradients of one global batch: over all workers, in pieces that fit into memory, whatever the pieces are."""
 
 from __future__ import annotations
 
@@ -12,36 +12,95 @@ from torch import Tensor, nn
 
 from automl.tasks.base import Task
 from automl.training.context import Context
+from automl.training.exchange import RunningStatistics, add_up_gradients, agree
+from automl.training.memory import RowsAtOnce, is_out_of_memory
+
+
+def place_seed(seed: int, seen: int, rank: int) -> int:
+    """32 bits that a training's seed, its place and the worker decide: torch's generators take no more."""
+    return int(np.random.SeedSequence((seed, seen, rank)).generate_state(1)[0])
 
 
 class GradientStep:
-    """What turns row numbers into gradients. make_batch: rows to a batch on the device, with labels."""
+    """What turns row numbers into gradients.
+
+    forward: the model, or what computes the same. make_batch: rows to a batch on the device, with labels.
+    at_once: rows per piece; halved where memory runs out, and the step computed anew.
+    Everything random is drawn by the place in the training: what is resumed, or computed anew, goes on as if it
+    had never stopped.
+    """
 
     def __init__(
         self,
+        model: nn.Module,
+        forward: Callable[..., Any],
         task: Task,
         recipe: Mapping[str, Any],
         make_batch: Callable[[NDArray[np.int64]], dict[str, Tensor]],
         context: Context,
         autocast: torch.dtype | None,
         seed: int,
+        at_once: RowsAtOnce,
     ) -> None:
+        self._model, self._forward = model, forward
         self._task, self._recipe, self._make_batch = task, recipe, make_batch
         self._context, self._autocast, self._seed = context, autocast, seed
+        self.at_once = at_once
+        self.scaler = torch.amp.GradScaler(context.device.type, enabled=autocast == torch.float16)
+        self.statistics = RunningStatistics(model)
 
-    def backward(self, wrapped: nn.Module, indices: NDArray[np.int64], seen: int) -> float:
-        """Gradients of one global batch; the mean loss of this worker's share of it. seen: samples before it."""
+    def backward(self, indices: NDArray[np.int64], seen: int) -> float:
+        """Gradients of one global batch on every worker; its mean loss. seen: samples before it.
+
+        Raises NotOneRow where not even one row fits.
+        """
+        learning = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
         rank, world = self._context.rank, self._context.world
-        own = indices[rank::world]
-        if len(own) == 0:  # a worker without a row still takes part in the exchange of gradients
-            own, weight = indices[:1], 0.0
-        else:
-            weight = len(own) * world / len(indices)
-        # by the place in the training: what is resumed varies its inputs as if it had never stopped
-        varying = torch.Generator().manual_seed((self._seed << 32) + seen * world + rank)
-        batch = self._task.augment(self._make_batch(own), self._recipe, varying)
+        self.statistics.keep()
+        while True:
+            ran_out, loss = self._try(indices[rank::world], indices, seen)
+            ran_out, loss, have = agree(self._context, learning, ran_out, loss)
+            if not ran_out:
+                add_up_gradients(self._context, learning, have)
+                return loss
+            for parameter in learning:
+                parameter.grad = None
+            self.statistics.put_back()
+            share = -(-len(indices) // world)  # the largest of any worker: all halve alike
+            self.at_once.halve(share, f"in training, at {seen:,} samples")
+
+    def state(self) -> dict[str, Any]:
+        """What a continuation needs to know besides model and optimizer."""
+        return {"at_once": self.at_once.rows, "scaler": self.scaler.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.at_once.rows = state["at_once"]
+        self.scaler.load_state_dict(state["scaler"])
+
+    def _try(self, own: NDArray[np.int64], indices: NDArray[np.int64], seen: int) -> tuple[bool, float]:
+        """(whether memory ran out, this worker's part of the mean loss); gradients are added to the parameters."""
+        counts = bool(len(own))
+        if not counts:  # a worker without a row still has gradients to exchange: zeros
+            own = indices[:1]
+        seed = place_seed(self._seed, seen, self._context.rank)
+        torch.manual_seed(seed)
+        varying = torch.Generator().manual_seed(seed)
+        total = 0.0
+        try:
+            for rows in self.at_once.split(own):
+                weight = len(rows) / len(indices) if counts else 0.0
+                total += self._add_gradients(rows, weight, varying)
+        except Exception as problem:
+            if not is_out_of_memory(problem):
+                raise
+            return True, 0.0
+        return False, total
+
+    def _add_gradients(self, rows: NDArray[np.int64], weight: float, varying: torch.Generator) -> float:
+        batch = self._task.augment(self._make_batch(rows), self._recipe, varying)
         labels = batch.pop("labels")
         with torch.autocast(self._context.device.type, self._autocast, enabled=self._autocast is not None):
-            loss = self._task.loss(wrapped(**batch), labels, self._recipe)
-        (loss * weight if weight != 1.0 else loss).backward()
+            loss = self._task.loss(self._forward(**batch), labels, self._recipe)
+        loss = loss if weight == 1.0 else loss * weight
+        self.scaler.scale(loss).backward()
         return float(loss.detach())

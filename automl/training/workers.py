@@ -23,7 +23,7 @@ import torch
 from ray import cloudpickle, tune
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_put
 from ray.train.v2._internal.execution.callback import WorkerGroupCallback
-from torch import nn
+from torch import Tensor
 
 from automl.errors import AutoMLError
 from automl.leaderboard.store import RunFolder
@@ -33,10 +33,12 @@ from automl.training.adapters import import_for
 from automl.training.clock import SlotClock
 from automl.training.context import Report
 from automl.training.fit import Diverged, Outcome, Training, peak_memory_bytes, reset_peak_memory
+from automl.training.memory import OUT_OF_MEMORY, NotOneRow, is_out_of_memory
 from automl.types import TrialSpec
 
 _GROUPS = b"automl_worker_groups"
-_OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
+KNOWN_TO_ALL = (Diverged, NotOneRow)
+"""What every worker of a training raises at the same point."""
 
 
 def trial_device() -> torch.device:
@@ -91,12 +93,12 @@ class TrialContext:
         self._send({"event": "evaluation", **_told(report), **told_so_far(self._clock, self.device)})
         self._clock.resume()
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        return model
+    def add_up(self, values: Tensor) -> None:
+        pass
 
 
 class WorkerContext(TrialContext):
-    """One of several Ray Train workers: gradients are averaged, rank 0 has the word."""
+    """One of several Ray Train workers; rank 0 has the word."""
 
     def __init__(self, clock: SlotClock, send: Callable[[dict[str, Any]], None]) -> None:
         super().__init__(clock, send)
@@ -107,15 +109,19 @@ class WorkerContext(TrialContext):
         self.rank, self.world = place.get_world_rank(), place.get_world_size()
         self.device = get_device()
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        from torch.nn.parallel import DistributedDataParallel
-
-        devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=devices)
+    def add_up(self, values: Tensor) -> None:
+        torch.distributed.all_reduce(values)
 
 
 def _told(report: Report) -> dict[str, Any]:
-    return {"row": report.row, "rung": report.rung, "value": report.value, "error_of_value": report.error}
+    return {
+        "row": report.row,
+        "rung": report.rung,
+        "value": report.value,
+        "error_of_value": report.error,
+        "notes": list(report.notes),
+        "micro_batch": report.micro_batch,
+    }
 
 
 def train_spec(
@@ -139,9 +145,10 @@ def train_spec(
         training = Training(spec, context, clock)
         outcome = training.run()
     except Exception as problem:
-        if context.world > 1:
+        if context.world > 1 and not isinstance(problem, KNOWN_TO_ALL):
             raise  # the other workers wait in an exchange: only the end of the group frees them
         status, error = how_it_failed(problem)
+        outcome = Outcome(notes=training.outcome.notes if training is not None else [])
     clock.tick()
     clock.beat()
     send({
@@ -153,6 +160,7 @@ def train_spec(
         "predictions_file": outcome.predictions_file,
         "model_dir": outcome.model_dir,
         "notes": outcome.notes,
+        "micro_batch": training.at_once.rows if training is not None else None,
         "parameters": outcome.parameters or None,
         "trainable_parameters": outcome.trainable_parameters or None,
     })  # fmt: skip
@@ -169,7 +177,7 @@ def told_so_far(clock: SlotClock, device: torch.device) -> dict[str, Any]:
 
 def how_it_failed(problem: BaseException) -> tuple[str, str]:
     """Status and one-line reason of a training that raised; a surprise leaves its traceback in the log."""
-    if isinstance(problem, _OUT_OF_MEMORY):
+    if is_out_of_memory(problem):
         return "out_of_memory", _one_line(problem)
     if isinstance(problem, Diverged | AutoMLError):
         return "failed", str(problem)
@@ -267,7 +275,7 @@ def run_group(spec: TrialSpec, workers: int, worker_resources: Mapping[str, floa
     except TrainingFailedError as problem:
         cause = problem.__cause__ or problem
         text = _one_line(cause)
-        memory = any(kind.__name__ in text for kind in _OUT_OF_MEMORY)
+        memory = any(kind.__name__ in text for kind in OUT_OF_MEMORY)
         clock = SlotClock(RunFolder(spec.run_directory).heartbeats / f"{spec.id}.json", workers)
         told_as_json(tune.report)({
             "event": "end",

@@ -35,8 +35,8 @@ class Alone:
         if self._stop_after is not None and len(self.reports) >= self._stop_after:
             raise InterruptedError
 
-    def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
-        return model
+    def add_up(self, values: torch.Tensor) -> None:
+        raise AssertionError("there is nobody to add up with")
 
 
 @pytest.fixture(scope="module")
