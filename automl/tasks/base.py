@@ -81,7 +81,10 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, outputs: Any, labels: torch.Tensor, recipe: Mapping[str, Any]) -> torch.Tensor:
-        """The mean loss of a batch, from what the model's head put out."""
+        """The mean loss of a batch over its rows, from what the model's head put out.
+
+        A row's loss may not depend on the rows beside it: a batch is computed in pieces where memory is short.
+        """
 
     @abstractmethod
     def predict(self, outputs: Any) -> NDArray[np.float32]:

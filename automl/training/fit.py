@@ -30,12 +30,8 @@ from automl.training.context import Context, Report
 from automl.training.encoded import EncodedPart, encode_part
 from automl.training.evaluation import predict_rows, score_rows, standard_error
 from automl.training.frozen_prefix import StoredActivations, TooLarge, store_activations
-<<<<<<< HEAD
-from automl.training.optimizer import BlockwiseOptimizer
-=======
 from automl.training.memory import RowsAtOnce
-from automl.training.optimizer import BlockwiseAdamW
->>>>>>> 8253699 (Memory that runs out halves the rows at a time instead of ending the trial; workers agree before they exchange gradients)
+from automl.training.optimizer import BlockwiseOptimizer
 from automl.training.recipe import Recipe
 from automl.training.step import GradientStep
 from automl.training.stream import batch_stream

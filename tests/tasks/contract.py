@@ -99,6 +99,21 @@ class TaskContract:
         with torch.no_grad():
             torch.testing.assert_close(model(**alone).logits[0], model(**batch).logits[1], atol=1e-4, rtol=1e-3)
 
+    def test_the_loss_of_a_batch_is_the_mean_over_its_rows(self, world: World) -> None:
+        """Then a batch may be computed in pieces, and on several workers, and stay the same batch."""
+        recipe = trial_spec(world.directory, world.contender, world.prepared).recipe | {"label_smoothing": 0.1}
+        model = world.family.load(world.contender.checkpoint, self.task.head, world.prepared.schema, recipe).eval()
+
+        def loss(rows: Any) -> float:
+            batch = self.batch(world, rows)
+            labels = batch.pop("labels")
+            with torch.no_grad():
+                return float(self.task.loss(model(**batch), labels, recipe))
+
+        pieces = [np.arange(5), np.arange(5, 6), np.arange(6, 12)]
+        weighed = sum(len(piece) * loss(piece) for piece in pieces) / 12
+        assert loss(np.arange(12)) == pytest.approx(weighed, rel=1e-4)
+
     def test_evaluation_inputs_never_vary(self, world: World) -> None:
         one, other = (self.batch(world, np.arange(4)) for _ in range(2))
         assert all(torch.equal(one[name], other[name]) for name in one)
