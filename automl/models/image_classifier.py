@@ -81,6 +81,7 @@ class ImageClassifier(ModelFamily):
         nn.init.trunc_normal_(last.weight, std=0.02)  # fresh even where a checkpoint's head would fit by chance
         nn.init.zeros_(last.bias)
         _drop_features(last, float(recipe["head_dropout"]))
+        _average_statistics(model)
         return model
 
     def blocks(self, model: nn.Module) -> Blocks:
@@ -146,6 +147,17 @@ def _inside(body: nn.Module, name: str) -> nn.Module | None:
 
 def _last_linear(model: nn.Module) -> nn.Linear:
     return [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+
+
+def _average_statistics(model: nn.Module) -> None:
+    """Running statistics over some ten batches.
+
+    EfficientNet and MobileNetV2 hand TensorFlow's 0.99 to torch, where it leaves next to nothing but the last batch:
+    scores would hang on which rows that held.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and (module.momentum or 0.0) > 0.5:
+            module.momentum = 0.1
 
 
 def _drop_features(last: nn.Linear, share: float) -> None:

@@ -10,9 +10,10 @@ import torch
 from automl.config import make_request
 from automl.errors import CheckpointError, RequestError
 from automl.models.image_classifier import CONVOLUTIONAL, TRANSFORMERS, ImageClassifier
-from automl.types import Checkpoint
+from automl.types import Checkpoint, Schema
 from tests.models.contract import FamilyContract
 from tests.pictures import NETS, net_checkpoint, tiny_net
+from tests.toys import RECIPE
 
 
 @pytest.fixture(params=sorted(NETS))
@@ -27,6 +28,26 @@ class TestImageClassifier(FamilyContract):
 
     def batch(self) -> dict[str, torch.Tensor]:
         return {"pixel_values": torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))}
+
+
+@pytest.mark.parametrize("kind", sorted(CONVOLUTIONAL))
+def test_running_statistics_remember_more_than_the_last_batch(kind: str, tmp_path: Path) -> None:
+    schema = Schema(task="image-classification", inputs=("image",), target="label", classes=("a", "b"))
+    checkpoint = net_checkpoint(tiny_net(tmp_path / "net", kind), kind)
+    model = ImageClassifier().load(checkpoint, "image-classification", schema, RECIPE).train()
+    running = next((m.running_mean for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)), None)
+    if running is None:
+        pytest.skip("it has none")
+    generator = torch.Generator().manual_seed(0)
+    places = []
+    with torch.no_grad():
+        for brightness, times in ((0.0, 60), (3.0, 1), (3.0, 60)):
+            pictures = torch.randn(4, 3, 32, 32, generator=generator) + brightness
+            for _ in range(times):
+                model(pixel_values=pictures)
+            places.append(running.clone())
+    moved = (places[1] - places[0]).norm() / (places[2] - places[0]).norm()
+    assert 0.02 < moved < 0.5
 
 
 def test_every_kind_that_is_claimed_is_tested() -> None:
