@@ -1,59 +1,66 @@
-"""Is transfer between pictures real? A ResNet pre-trained on half of the classes, against the same net from scratch.
+"""Is transfer between pictures real? A pre-trained net against the same net from scratch, where labels are few.
 
-    python benchmarks/picture_transfer.py --data DIR      # DIR holds fashion_mnist_small/{train,test}/CLASS/*.png
+    python benchmarks/picture_transfer.py --data DIR --pretrained half
+    python benchmarks/picture_transfer.py --data DIR --pretrained imagenet --pictures 10,40
 
-Five classes of Fashion-MNIST pre-train the net (train and test pictures of those classes); the other five are
-benchmarked with automl, both nets as contenders under one budget. Prints the leaderboard; --out keeps the run folder.
+DIR holds fashion_mnist_small/{train,test}/CLASS/*.png, 90 pictures of each of ten classes. `half` pre-trains a small
+ResNet on five classes, varied at random, and fine-tunes it on the other five; `imagenet` takes EfficientNet-Lite0
+with ImageNet's weights (imagenet_weights.py) to all ten. So many pictures of each class are drawn for training, all
+others are the test, and automl benchmarks both nets under one budget, their frozen features beside them. Prints a
+table; --keep FOLDER keeps the runs and the nets.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
+from imagenet_weights import lite0, processor
 from PIL import Image
 from torch.nn.functional import cross_entropy
-from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessorPil
+from transformers import PreTrainedModel, ResNetConfig, ResNetForImageClassification
 
 import automl
+from automl.tasks.picture_variation import vary
 
 PRETRAINING = ("ankle_boot", "coat", "dress", "sneaker", "trouser")
-FINE_TUNING = ("bag", "pullover", "sandal", "shirt", "t-shirt_top")
+SIDE = 64
+"""A ResNet's stem halves twice: of 28 pixels it would leave 7."""
+FEWEST_SAMPLES = 1_500
+"""Epochs are at least ten, and as many as show the net this many pictures: a net from scratch needs steps."""
 
 
 def small_resnet(classes: int) -> ResNetForImageClassification:
-    config = ResNetConfig(
-        embedding_size=32,
-        hidden_sizes=[32, 64, 128, 256],
-        depths=[1, 1, 1, 1],
-        layer_type="basic",
-        num_labels=classes,
+    widths = [32, 64, 128, 256]
+    return ResNetForImageClassification(
+        ResNetConfig(
+            embedding_size=32, hidden_sizes=widths, depths=[1, 1, 1, 1], layer_type="basic", num_labels=classes
+        )
     )
-    return ResNetForImageClassification(config)
 
 
-def pretrain(model: ResNetForImageClassification, folder: Path, epochs: int, seed: int) -> float:
-    """Train on every picture of the pre-training classes; the training accuracy of the last epoch."""
+def pretrain(model: ResNetForImageClassification, folder: Path, epochs: int) -> float:
+    """Train on every picture of the pre-training classes, varied and mirrored; the last epoch's training accuracy."""
     files = [(f, k) for k, name in enumerate(PRETRAINING) for f in sorted(folder.glob(f"*/{name}/*.png"))]
-    pixels = np.stack([np.asarray(Image.open(f).convert("RGB").resize((32, 32))) for f, _ in files])
-    images = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
-    labels = torch.tensor([k for _, k in files])
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, epochs * (len(files) // 32 + 1))
+    pictures = [Image.open(file).convert("RGB") for file, _ in files]
+    pixels = np.asarray(processor(SIDE)(images=pictures, return_tensors="np")["pixel_values"], dtype=np.float32)
+    images, labels = torch.from_numpy(pixels), torch.tensor([k for _, k in files])
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, epochs * -(-len(files) // 32))
     hits = 0
     for _ in range(epochs):
         hits = 0
         model.train()
         for rows in torch.randperm(len(files), generator=generator).split(32):
-            batch = images[rows]
-            if torch.rand((), generator=generator) < 0.5:
-                batch = batch.flip(-1)
-            logits = model(batch).logits
+            mirrored = torch.rand(len(rows), generator=generator) < 0.5
+            batch = torch.where(mirrored[:, None, None, None], images[rows].flip(-1), images[rows])
+            logits = model(vary(batch, generator)).logits
             hits += int((logits.argmax(1) == labels[rows]).sum())
             cross_entropy(logits, labels[rows]).backward()
             optimizer.step()
@@ -62,39 +69,75 @@ def pretrain(model: ResNetForImageClassification, folder: Path, epochs: int, see
     return hits / len(files)
 
 
+def make_nets(kind: str, source: Path, epochs: int, directory: Path) -> tuple[str, ...]:
+    """Writes the folders `pretrained` and `scratch`; the classes that are left to fine-tune on."""
+    torch.manual_seed(0)
+    nets: dict[str, PreTrainedModel]
+    if kind == "imagenet":
+        nets, left = {"pretrained": lite0(pretrained=True), "scratch": lite0(pretrained=False)}, ()
+    else:
+        nets = {"scratch": small_resnet(len(PRETRAINING)), "pretrained": small_resnet(len(PRETRAINING))}
+        nets["pretrained"].load_state_dict(nets["scratch"].state_dict())
+        accuracy = pretrain(nets["pretrained"], source, epochs)
+        print(f"pre-trained on {', '.join(PRETRAINING)}: accuracy on varied training pictures {accuracy:.3f}")
+        left = PRETRAINING
+    for name, net in nets.items():
+        net.save_pretrained(directory / name)
+        processor(SIDE).save_pretrained(directory / name)
+    return tuple(sorted(f.name for f in (source / "train").iterdir() if f.name not in left))
+
+
+def draw(source: Path, classes: tuple[str, ...], pictures: int, target: Path) -> None:
+    """Of each class so many pictures for train, all others for test, from both parts of the source."""
+    for name in classes:
+        files = sorted(source.glob(f"*/{name}/*.png"))
+        random.Random(0).shuffle(files)
+        for part, chosen in (("train", files[:pictures]), ("test", files[pictures:])):
+            (target / part / name).mkdir(parents=True)
+            for file in chosen:
+                shutil.copy(file, target / part / name / f"{file.parent.parent.name}-{file.name}")
+
+
+def row(pictures: int, board: automl.Board) -> str:
+    rows = {each.contender: each for each in board.rows}
+    cells = [str(pictures)]
+    for way in ("/full", " features + logistic regression"):
+        for net in ("pretrained", "scratch"):
+            found = rows[f"{net}{way}"]
+            cells.append(f"{found.test_mean:.3f} ({found.test_low:.3f} to {found.test_high:.3f})")
+    return f"| {' | '.join(cells)} | {board.verdict} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, help="keep the run folder here")
-    parser.add_argument("--epochs", type=int, default=20, help="epochs of pre-training")
+    parser.add_argument("--pretrained", choices=["half", "imagenet"], default="half")
+    parser.add_argument(
+        "--pictures", default="10,20,40,72", help="training pictures of each class, validation included"
+    )
+    parser.add_argument("--epochs", type=int, default=40, help="epochs of pre-training")
     parser.add_argument("--trials", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
     source = arguments.data / "fashion_mnist_small"
+    table = ["| pictures | pre-trained | from scratch | its features | features from scratch | verdict |"]
+    table.append("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch)
-        for part in ("train", "test"):
-            for name in FINE_TUNING:
-                shutil.copytree(source / part / name, directory / "pictures" / part / name)
-        processor = ViTImageProcessorPil(
-            size={"height": 32, "width": 32}, image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5]
-        )
-        torch.manual_seed(0)
-        model = small_resnet(len(PRETRAINING))
-        for name in ("scratch", "pretrained"):
-            if name == "pretrained":
-                accuracy = pretrain(model, source, arguments.epochs, seed=0)
-                print(f"pre-trained on {', '.join(PRETRAINING)}: training accuracy {accuracy:.3f}")
-            model.save_pretrained(directory / name)
-            processor.save_pretrained(directory / name)
-        board = automl.run(
-            str(directory / "pictures"),
-            models=[str(directory / "pretrained"), str(directory / "scratch")],
-            trials=arguments.trials,
-            seeds=arguments.seeds,
-            out=str(arguments.out or directory / "run"),
-        )
-        print(board.to_markdown())
+        directory = arguments.keep or Path(scratch)
+        classes = make_nets(arguments.pretrained, source, arguments.epochs, directory)
+        for pictures in map(int, arguments.pictures.split(",")):
+            draw(source, classes, pictures, directory / f"pictures-{pictures}")
+            board = automl.run(
+                str(directory / f"pictures-{pictures}"),
+                models=[str(directory / "pretrained"), str(directory / "scratch")],
+                trials=arguments.trials,
+                seeds=arguments.seeds,
+                max_epochs=max(10, FEWEST_SAMPLES // (pictures * len(classes))),
+                out=str(directory / f"run-{pictures}"),
+            )
+            table.append(row(pictures, board))
+    print("\n".join(table))
 
 
 if __name__ == "__main__":
