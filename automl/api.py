@@ -160,7 +160,9 @@ def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[di
         tracker.note(line)
     task = get_part("automl.tasks", Task, prepared.schema.task)  # type: ignore[type-abstract]
     contenders, reason = find_contenders(request, task)
-    spaces = find_spaces(request, contenders, data_facts(prepared))
+    spaces = find_spaces(request, contenders, data_facts(prepared, task))
+    if (name := task.unsafe_to_augment(prepared.schema.classes)) is not None:
+        tracker.note(f"nothing is augmented: the class {name!r} is named after what that would change")
     contest = draw_up(request, prepared, task, contenders, spaces, reason)
     contest["baselines"] = [name for name, _, _ in planned(task, contenders)]
     tracker.note(f"metric {contest['metric']}: {contest['reasons']['metric']}")

@@ -82,10 +82,11 @@ def _known_types(families: dict[str, ModelFamily]) -> str:
     return ", ".join(families)
 
 
-def data_facts(prepared: PreparedData) -> dict[str, float]:
+def data_facts(prepared: PreparedData, task: Task) -> dict[str, float]:
     """What a search space may ask of the data (DATA_FACTS)."""
     counts = prepared.class_counts.values()
-    return {"class_ratio": max(counts) / min(counts)} if counts else {}
+    safe = task.unsafe_to_augment(prepared.schema.classes) is None
+    return {"safe_to_augment": float(safe), **({"class_ratio": max(counts) / min(counts)} if counts else {})}
 
 
 def find_spaces(

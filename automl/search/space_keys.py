@@ -48,7 +48,10 @@ OWN_KEYS: Mapping[str, OwnKey] = {
 }
 WHOLE_NUMBERS = frozenset({"batch_size", "lora_rank"})
 
-DATA_FACTS: Mapping[str, str] = {"class_ratio": "training rows of the largest class for one of the smallest"}
+DATA_FACTS: Mapping[str, str] = {
+    "class_ratio": "training rows of the largest class for one of the smallest",
+    "safe_to_augment": "1, or 0 where a class is named after what augmenting changes, as 'rotated' is",
+}
 """What `when_data` may ask of the data, and what it is."""
 
 

@@ -75,6 +75,13 @@ class Task(ABC):
         """A training batch with its inputs varied at random; unchanged here. Never called for evaluation."""
         return batch
 
+    def unsafe_to_augment(self, classes: Sequence[str]) -> str | None:
+        """A class that `augment` may turn into another, by its name; None where there is none.
+
+        Where there is one, no recipe augments (`when_data: {safe_to_augment: 1}` in the search spaces).
+        """
+        return None
+
     def is_augmented(self, recipe: Mapping[str, Any]) -> bool:
         """Whether `augment` changes anything under this recipe: then no activations can be stored."""
         return False

@@ -98,6 +98,11 @@ class ImageClassification(Classification):
 
         return {**batch, PIXELS: vary(batch[PIXELS], generator)} if self.is_augmented(recipe) else batch
 
+    def unsafe_to_augment(self, classes: Sequence[str]) -> str | None:
+        from automl.tasks.picture_variation import names_what_varies
+
+        return next((name for name in classes if names_what_varies(name)), None)
+
     def is_augmented(self, recipe: Mapping[str, Any]) -> bool:
         return bool(recipe.get(AUGMENTATION, NO_AUGMENTATION) != NO_AUGMENTATION)
 

@@ -7,6 +7,7 @@ right, would change its meaning. There is nothing to tune: operation and strengt
 from __future__ import annotations
 
 import math
+import re
 
 import torch
 from torch import Tensor
@@ -17,6 +18,22 @@ SHIFTS, TONES = 5, 4
 (brightness, contrast, colour, sharpness); one more leaves the picture as it is."""
 _LONGEST_SHIFT, _STRONGEST_SHEAR, _WIDEST_TURN = 0.3, 0.3, math.radians(30)
 _STRONGEST_TONE = 0.8
+
+
+_WORDS = frozenset(
+    "left right up down upper lower top bottom middle center centre centered centred north south east west "
+    "turned rotated rotation unrotated tilted tilt upright sideways straight crooked skewed slanted sheared shifted "
+    "horizontal vertical diagonal clockwise counterclockwise anticlockwise degrees "
+    "bright dark dim pale overexposed underexposed lowcontrast blurred blurry sharp unsharp focus out in of "
+    "red green blue yellow purple pink brown black white grey gray colour color coloured colored monochrome".split()
+)
+"""What the operations change: where things are, how they are turned, how bright, sharp and coloured they are."""
+
+
+def names_what_varies(class_name: str) -> bool:
+    """Whether a class is named after what `vary` changes, and after nothing else: "rotated 90", not "blue jay"."""
+    words = re.findall(r"[^\W\d_]+", class_name.lower())
+    return bool(words) and all(word in _WORDS for word in words)
 
 
 def vary(pictures: Tensor, generator: torch.Generator) -> Tensor:

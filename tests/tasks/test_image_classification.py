@@ -10,12 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
+from automl.config import make_request
+from automl.data.prepare import load_prepared, prepare
 from automl.errors import DataError
+from automl.search.contest import data_facts
+from automl.search.space import load_space
 from automl.tasks import image_classification
 from automl.tasks.image_classification import PIXELS, ImageClassification
 from automl.tasks.picture_variation import SHIFTS, TONES, vary
 from automl.types import Schema
-from tests.pictures import NETS, net_contender, picture, prepared_pictures, tiny_net
+from tests.pictures import NETS, net_contender, picture, prepared_pictures, tiny_net, write_pictures
 from tests.tasks.contract import TaskContract, World
 from tests.toys import trial_spec
 from tests.training.test_fit import run
@@ -114,3 +118,30 @@ def test_every_operation_changes_pictures_within_their_own_range_and_one_leaves_
     assert (varied.amin(dim=(1, 2, 3)) >= pictures.amin(dim=(1, 2, 3)) - 1e-5).all()
     assert torch.equal(varied, vary(pictures, torch.Generator().manual_seed(1)))
     assert not torch.equal(varied, vary(pictures, torch.Generator().manual_seed(2)))
+
+
+@pytest.mark.parametrize("name", ["left", "turned_left", "Rotated-90", "dark", "out of focus", "grey"])
+def test_a_class_may_be_named_after_what_augmenting_changes(name: str) -> None:
+    assert ImageClassification().unsafe_to_augment(("cat", name)) == name
+
+
+@pytest.mark.parametrize("name", ["blue jay", "t-shirt_top", "6", "left_hand", "black bear"])
+def test_a_class_that_is_a_thing_may_be_augmented(name: str) -> None:
+    assert ImageClassification().unsafe_to_augment(("cat", name)) is None
+
+
+def test_no_recipe_augments_where_that_may_change_a_label(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes", 10)
+    spaces = load_space("image_classifier_cnn", "full"), load_space("image_classifier_vit", "lora")
+
+    def searched(directory: Path) -> list[bool]:
+        directory.mkdir()
+        prepare(make_request({"source": str(tmp_path / "shapes")}), directory)
+        facts = data_facts(load_prepared(directory), ImageClassification())
+        fitted = [space.for_data(facts) for space in spaces]
+        assert all(space.complete({})["augmentation"] == "none" for space in fitted), "the first trial never augments"
+        return ["augmentation" in {parameter.name for parameter in space.parameters} for space in fitted]
+
+    assert searched(tmp_path / "things") == [True, True]
+    (tmp_path / "shapes" / "bar").rename(tmp_path / "shapes" / "upright")
+    assert searched(tmp_path / "turns") == [False, False]
