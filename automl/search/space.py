@@ -200,15 +200,16 @@ class SearchSpace:
         default = self.complete({})
         fixed = {**self.fixed, **{name: default[name] for name in names}}
         searched: list[Parameter] = []
+        left, never = set[str](), {parameter.name for parameter in self.parameters}
         for parameter in self.parameters:
-            known = {p.name for p in searched}
-            found = parameter.given({name: value for name, value in fixed.items() if name not in known})
-            if parameter.name not in names and found is not None:
+            found = parameter.given({name: value for name, value in fixed.items() if name not in left})
+            if found is None:
+                continue
+            never.discard(parameter.name)
+            if parameter.name not in names:
                 searched.append(found)
-        left = {parameter.name for parameter in searched}
-        for name in {p.name for p in self.parameters} - left - names:
-            if name in OWN_KEYS:
-                fixed.pop(name, None)
+                left.add(parameter.name)
+        fixed = {name: value for name, value in fixed.items() if name not in never or name not in OWN_KEYS}
         space = replace(self, parameters=tuple(searched), fixed=fixed)
         first_trials: list[Mapping[str, Any]] = []
         for trial in self.first_trials:

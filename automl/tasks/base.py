@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
 
 Features = NDArray[np.float32]
+Loss = Callable[[Any, "torch.Tensor"], "torch.Tensor"]
+"""(outputs of the head, labels of the batch) to the batch's mean loss."""
 Field = tuple[NDArray[Any], NDArray[np.int64]]
 """Values of all rows end to end, shape (total, ...), and offsets, shape (rows + 1,): row i is
 values[offsets[i]:offsets[i + 1]]."""
@@ -87,11 +89,19 @@ class Task(ABC):
         return False
 
     @abstractmethod
-    def loss(self, outputs: Any, labels: torch.Tensor, recipe: Mapping[str, Any]) -> torch.Tensor:
-        """The mean loss of a batch over its rows, from what the model's head put out.
+    def make_loss(self, labels: NDArray[np.int64], recipe: Mapping[str, Any], device: torch.device) -> Loss:
+        """What a training of this recipe minimises: the mean loss of a batch over its rows.
 
         A row's loss may not depend on the rows beside it: a batch is computed in pieces where memory is short.
+        labels: of all training rows, as `labels` gave them.
         """
+
+    def even_groups(self, labels: NDArray[np.int64], recipe: Mapping[str, Any]) -> NDArray[np.int64] | None:
+        """A group for every training row, shape (rows,), where an epoch is to draw all groups equally often.
+
+        None, as here, where it is to have every row once.
+        """
+        return None
 
     @abstractmethod
     def predict(self, outputs: Any) -> NDArray[np.float32]:

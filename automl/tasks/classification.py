@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.metrics import CLASSIFICATION, get_metric
-from automl.tasks.base import Baseline, Task
+from automl.tasks.base import Baseline, Loss, Task
+from automl.tasks.imbalance import class_offsets, class_weights, is_sampled_evenly
 from automl.types import Schema
 
 if TYPE_CHECKING:
@@ -45,10 +46,32 @@ class Classification(Task):
         number = {name: index for index, name in enumerate(schema.classes)}
         return np.asarray([number[value] for value in table.column("label").to_pylist()], dtype=np.int64)
 
-    def loss(self, outputs: Any, labels: torch.Tensor, recipe: Mapping[str, Any]) -> torch.Tensor:
+    def make_loss(self, labels: NDArray[np.int64], recipe: Mapping[str, Any], device: torch.device) -> Loss:
+        """Cross-entropy with the recipe's remedy for unequal classes.
+
+        The mean is over the rows, not over their weights: so shares of a batch add up to the whole batch's loss.
+        """
+        import torch
         from torch.nn.functional import cross_entropy
 
-        return cross_entropy(outputs.logits.float(), labels, label_smoothing=recipe["label_smoothing"])
+        def on_device(values: NDArray[np.float32] | None) -> torch.Tensor | None:
+            return None if values is None else torch.from_numpy(values).to(device)
+
+        counts = np.bincount(labels)  # as long as there are classes: these are the training rows' own
+        offsets, weights = on_device(class_offsets(counts, recipe)), on_device(class_weights(counts, recipe))
+        smoothing = recipe["label_smoothing"]
+
+        def loss(outputs: Any, batch_labels: torch.Tensor) -> torch.Tensor:
+            logits = outputs.logits.float()
+            if offsets is not None:
+                logits = logits + offsets
+            rows = cross_entropy(logits, batch_labels, weights, label_smoothing=smoothing, reduction="none")
+            return rows.mean()
+
+        return loss
+
+    def even_groups(self, labels: NDArray[np.int64], recipe: Mapping[str, Any]) -> NDArray[np.int64] | None:
+        return labels if is_sampled_evenly(recipe) else None
 
     def predict(self, outputs: Any) -> NDArray[np.float32]:
         probabilities: NDArray[np.float32] = outputs.logits.float().softmax(dim=-1).cpu().numpy()

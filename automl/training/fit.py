@@ -114,12 +114,16 @@ class Training:
         self.unfreezing = Unfreezing(self.recipe, self.blocks.depth)
         self.optimizer = BlockwiseOptimizer(self.blocks, self.recipe, self.unfreezing)
         self._store_prefix()
+        assert self.train.labels is not None
+        loss = self.task.make_loss(self.train.labels, recipe, self.device)
+        self.even_groups = self.task.even_groups(self.train.labels, recipe)
         self.step = GradientStep(
             self.model,
             self.model,
             self.task,
             recipe,
             lambda rows: self._make_batch(self.train, rows),
+            loss,
             self.context,
             self.autocast,
             spec.seed,
@@ -190,7 +194,7 @@ class Training:
             self.evaluated_at_once.rows = start["evaluated_at_once"]
             points = [p for p in points if p[0] > skip]
         saved_at = self.clock.device_seconds
-        batches = batch_stream(self.train.lengths, size, self.spec.seed, horizon)
+        batches = batch_stream(self.train.lengths, size, self.spec.seed, horizon, self.even_groups)
         for indices in batches:
             if seen < skip:  # trained before the interruption
                 seen += len(indices)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from automl.tasks.base import Task
+from automl.tasks.base import Loss, Task
 from automl.training.context import Context
 from automl.training.exchange import RunningStatistics, add_up_gradients, agree
 from automl.training.memory import RowsAtOnce, is_out_of_memory
@@ -25,6 +25,7 @@ class GradientStep:
     """What turns row numbers into gradients.
 
     forward: the model, or what computes the same. make_batch: rows to a batch on the device, with labels.
+    loss: what is minimised, from the task.
     at_once: rows per piece; halved where memory runs out, and the step computed anew.
     Everything random is drawn by the place in the training: what is resumed, or computed anew, goes on as if it
     had never stopped.
@@ -37,13 +38,14 @@ class GradientStep:
         task: Task,
         recipe: Mapping[str, Any],
         make_batch: Callable[[NDArray[np.int64]], dict[str, Tensor]],
+        loss: Loss,
         context: Context,
         autocast: torch.dtype | None,
         seed: int,
         at_once: RowsAtOnce,
     ) -> None:
         self._model, self._forward = model, forward
-        self._task, self._recipe, self._make_batch = task, recipe, make_batch
+        self._task, self._recipe, self._make_batch, self._loss = task, recipe, make_batch, loss
         self._context, self._autocast, self._seed = context, autocast, seed
         self.at_once = at_once
         self.scaler = torch.amp.GradScaler(context.device.type, enabled=autocast == torch.float16)
@@ -100,7 +102,7 @@ class GradientStep:
         batch = self._task.augment(self._make_batch(rows), self._recipe, varying)
         labels = batch.pop("labels")
         with torch.autocast(self._context.device.type, self._autocast, enabled=self._autocast is not None):
-            loss = self._task.loss(self._forward(**batch), labels, self._recipe)
+            loss = self._loss(self._forward(**batch), labels)
         loss = loss if weight == 1.0 else loss * weight
         self.scaler.scale(loss).backward()
         return float(loss.detach())

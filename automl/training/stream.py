@@ -8,11 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def batch_stream(lengths: NDArray[np.int64], size: int, seed: int, horizon: int) -> Iterator[NDArray[np.int64]]:
-    """Batches of row numbers until the horizon's samples have been seen; the last one may be cut."""
+def batch_stream(
+    lengths: NDArray[np.int64],
+    size: int,
+    seed: int,
+    horizon: int,
+    even_groups: NDArray[np.int64] | None = None,
+) -> Iterator[NDArray[np.int64]]:
+    """Batches of row numbers until the horizon's samples have been seen; the last one may be cut.
+
+    even_groups: a group for every row, of which every epoch then draws all equally often; it has as many rows.
+    """
     seen, epoch = 0, 0
     while seen < horizon:
-        for indices in shuffled_batches(lengths, size, seed, epoch):
+        for indices in shuffled_batches(lengths, size, seed, epoch, even_groups):
             indices = indices[: horizon - seen]
             yield indices
             seen += len(indices)
@@ -22,11 +31,20 @@ def batch_stream(lengths: NDArray[np.int64], size: int, seed: int, horizon: int)
 
 
 def shuffled_batches(
-    lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int, bucket_batches: int = 50
+    lengths: NDArray[np.int64],
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    even_groups: NDArray[np.int64] | None = None,
+    bucket_batches: int = 50,
 ) -> list[NDArray[np.int64]]:
-    """Every row once, in batches of rows of like length, in an order that seed and epoch alone decide."""
+    """An epoch in batches of rows of like length, in an order that seed and epoch alone decide.
+
+    It has every row once, or, with even_groups, every group equally often.
+    """
     generator = np.random.default_rng((seed, epoch))
-    order = generator.permutation(len(lengths))
+    rows = np.arange(len(lengths)) if even_groups is None else even_rows(even_groups, generator)
+    order = generator.permutation(rows)
     batches: list[NDArray[np.int64]] = []
     for start in range(0, len(order), batch_size * bucket_batches):
         bucket = order[start : start + batch_size * bucket_batches]
@@ -36,3 +54,20 @@ def shuffled_batches(
         lone = batches.pop()
         batches[-1] = np.concatenate([batches[-1], lone])
     return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def even_rows(groups: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """As many row numbers as there are rows, every group equally often (by one row at most more or less).
+
+    Within a group every row comes equally often too: drawing each anew would leave out a third of them by chance.
+    """
+    present = np.unique(groups)
+    share, left = divmod(len(groups), len(present))
+    sizes = np.full(len(present), share)
+    sizes[generator.permutation(len(present))[:left]] += 1
+    drawn = []
+    for group, size in zip(present, sizes, strict=True):
+        rows = np.flatnonzero(groups == group)
+        whole, rest = divmod(int(size), len(rows))
+        drawn += [rows] * whole + [generator.permutation(rows)[:rest]]
+    return np.concatenate(drawn)

@@ -162,14 +162,26 @@ def test_both_kinds_of_nets_for_pictures_have_as_much_to_search() -> None:
     """Only centres differ, and which dropout there is to set."""
     for adaptation in ("full", "frozen"):
         cnn, vit = (load_space(f"image_classifier_{kind}", adaptation) for kind in ("cnn", "vit"))
-        assert len(cnn.first_trials) == len(vit.first_trials) == 3
+        assert len(cnn.first_trials) == len(vit.first_trials)
         assert [p.tier for p in cnn.parameters] == [p.tier for p in vit.parameters]
         for one, other in zip(cnn.parameters, vit.parameters, strict=True):
             assert one.name == other.name or {one.name, other.name} == {"dropout", "head_dropout"}
-            assert (one.choices, one.log, one.or_zero) == (other.choices, other.log, other.or_zero)
+            assert (one.choices, one.log, one.or_zero, one.when, one.when_data) == (
+                other.choices, other.log, other.or_zero, other.when, other.when_data
+            )  # fmt: skip
             if one.log:
                 assert math.isclose(one.high / one.low, other.high / other.low, rel_tol=1e-6)  # type: ignore[operator]
         assert cnn.complete({})["augmentation"] == vit.complete({})["augmentation"] == "none"
+
+
+def test_nets_for_pictures_may_be_trained_with_sgd_and_momentum_and_it_is_tried_last() -> None:
+    for kind, rate in (("cnn", 0.01), ("vit", 0.003)):
+        space = load_space(f"image_classifier_{kind}", "full").for_data({})
+        *others, sgd = (space.complete(first) for first in space.first_trials)
+        assert len(others) == 3
+        assert {recipe["optimizer"] for recipe in others} == {"adamw"}
+        assert (sgd["optimizer"], sgd["learning_rate"], sgd["momentum"]) == ("sgd", rate, 0.9)
+        assert "momentum" not in space.for_trials(11).complete({}), "too few trials for a second optimizer"
 
 
 def test_full_fine_tuning_searches_all_five_numbers_of_unfreezing_alike_in_every_family() -> None:
@@ -182,7 +194,7 @@ def test_full_fine_tuning_searches_all_five_numbers_of_unfreezing_alike_in_every
         ratio = found["bottom_lr_ratio"]
         assert (ratio.low, ratio.high, ratio.log) == (0.01, 1, True)
         assert {p.tier for p in found.values() if p.name.endswith(("share", "scale", "ratio"))} == {1}
-        full, lp_ft, half = (space.complete(first) for first in space.first_trials)
+        full, lp_ft, half = (space.complete(first) for first in space.first_trials[:3])
         assert (full["frozen_share"], full["head_only_share"], full["release_share"]) == (0, 0, 0)
         assert (lp_ft["head_only_share"], lp_ft["release_share"], lp_ft["release_lr_scale"]) == (0.1, 0, 0.3)
         assert (half["frozen_share"], half["head_only_share"]) == (0.5, 0)
@@ -226,14 +238,15 @@ def test_lora_starts_at_ten_times_the_rate_of_full_fine_tuning() -> None:
 
 
 def test_under_twelve_trials_tier_one_alone_is_searched() -> None:
-    space = load_space("text_encoder_small", "full")
+    space = load_space("text_encoder_small", "full").for_data({})
     few = space.for_trials(11)
     assert {p.name for p in few.parameters} == {
         "learning_rate", "bottom_lr_ratio", "frozen_share", "head_only_share", "release_share", "release_lr_scale"
     }  # fmt: skip
     assert few.complete({}) == space.complete({}), "the untuned default is the same"
     assert few.fixed["dropout"] == 0.1
-    assert space.for_trials(12) == space == space.for_trials(None)
+    assert space.for_trials(12) == space.for_trials(None)
+    assert space.for_trials(24) == space
 
 
 def test_first_trials_that_differ_in_nothing_searched_are_tried_once(tmp_path: Path) -> None:

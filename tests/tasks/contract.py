@@ -99,16 +99,20 @@ class TaskContract:
         with torch.no_grad():
             torch.testing.assert_close(model(**alone).logits[0], model(**batch).logits[1], atol=1e-4, rtol=1e-3)
 
-    def test_the_loss_of_a_batch_is_the_mean_over_its_rows(self, world: World) -> None:
+    @pytest.mark.parametrize("imbalance", ["none", "logit_adjust", "class_balanced"])
+    def test_the_loss_of_a_batch_is_the_mean_over_its_rows(self, world: World, imbalance: str) -> None:
         """Then a batch may be computed in pieces, and on several workers, and stay the same batch."""
-        recipe = trial_spec(world.directory, world.contender, world.prepared).recipe | {"label_smoothing": 0.1}
+        recipe = trial_spec(world.directory, world.contender, world.prepared).recipe
+        recipe |= {"label_smoothing": 0.1, "imbalance": imbalance}
+        labels_of_train = self.task.labels(read_part(world.prepared.directory, "train"), world.prepared.schema)
+        make_loss = self.task.make_loss(labels_of_train, recipe, torch.device("cpu"))
         model = world.family.load(world.contender.checkpoint, self.task.head, world.prepared.schema, recipe).eval()
 
         def loss(rows: Any) -> float:
             batch = self.batch(world, rows)
             labels = batch.pop("labels")
             with torch.no_grad():
-                return float(self.task.loss(model(**batch), labels, recipe))
+                return float(make_loss(model(**batch), labels))
 
         pieces = [np.arange(5), np.arange(5, 6), np.arange(6, 12)]
         weighed = sum(len(piece) * loss(piece) for piece in pieces) / 12

@@ -19,6 +19,7 @@ from automl.types import Contender, PreparedData, TrialSpec
 from tests.toys import prepared_messages, tiny_bert, tiny_contender, trial_spec
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9}
+EVEN = {"imbalance": "balanced_sampler"}
 
 
 class Alone:
@@ -151,7 +152,7 @@ def test_the_same_seed_gives_the_same_curve_and_another_seed_another(world: Any,
     assert losses(1) != losses(2)
 
 
-@pytest.mark.parametrize("recipe", [{}, {"head_only_share": 0.2}, {"frozen_share": 0.5}, SGD])
+@pytest.mark.parametrize("recipe", [{}, {"head_only_share": 0.2}, {"frozen_share": 0.5}, SGD, EVEN])
 def test_an_interrupted_training_goes_on_bit_for_bit(
     world: Any, tmp_path: Path, recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
