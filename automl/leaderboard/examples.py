@@ -21,8 +21,8 @@ from automl.leaderboard.store import RunFolder
 _CONTENDERS = 3
 _LETTERS = 280
 _THUMBNAIL_PIXELS = 96
-_PICTURES = "image"
-"""An input column of this name holds paths of pictures."""
+_OF_PICTURES = "image-"
+"""So begin the names of tasks whose inputs are paths of pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,20 +58,25 @@ def examples(folder: RunFolder, board: Leaderboard, scores: Mapping[str, Any]) -
     mistakes = {name: [Mistake(**one) for one in told[name]] for name in best if told.get(name)}
     if not mistakes or not (folder.data / "test.arrow").exists():
         return []
-    test, classes = read_part(folder.data, "test"), scores["classes"]
-    columns = [column for column in folder.read_contest()["schema"]["inputs"] if column in test.column_names]
+    test, classes, schema = read_part(folder.data, "test"), scores["classes"], folder.read_contest()["schema"]
+    quote = _picture if schema["task"].startswith(_OF_PICTURES) else _text
+    columns = [column for column in schema["inputs"] if column in test.column_names]
     found = []
     for name, own in mistakes.items():
         taken = test.take([one.place for one in own]).to_pylist()
-        rows = [_example(values, columns, one, classes) for values, one in zip(taken, own, strict=True)]
+        inputs = [tuple(quote(column, values[column]) for column in columns) for values in taken]
+        rows = [
+            _example(values["row"], shown, one, classes)
+            for values, shown, one in zip(taken, inputs, own, strict=True)
+        ]
         found.append({"name": name, "rows": rows})
     return found
 
 
-def _example(values: Mapping[str, Any], columns: Sequence[str], one: Mistake, classes: Sequence[str]) -> Example:
+def _example(row: int, inputs: tuple[Quoted, ...], one: Mistake, classes: Sequence[str]) -> Example:
     return Example(
-        row=values["row"],
-        inputs=tuple(_quoted(column, values[column]) for column in columns),
+        row=row,
+        inputs=inputs,
         true=classes[one.true],
         called=classes[one.called],
         wrong=f"{one.wrong} of {one.trainings}",
@@ -79,10 +84,14 @@ def _example(values: Mapping[str, Any], columns: Sequence[str], one: Mistake, cl
     )
 
 
-def _quoted(column: str, value: object) -> Quoted:
-    if column == _PICTURES and isinstance(value, str):
-        return Quoted(column=column, text=cut(Path(value).name), thumbnail=thumbnail(Path(value)))
+def _text(column: str, value: object) -> Quoted:
     return Quoted(column=column, text=cut(value))
+
+
+def _picture(column: str, value: object) -> Quoted:
+    """The picture, and the name of its file; the folders above it are this machine's alone."""
+    path = Path(str(value))
+    return Quoted(column=column, text=cut(path.name), thumbnail=thumbnail(path))
 
 
 def cut(value: object, longest: int = _LETTERS) -> str:

@@ -24,6 +24,7 @@ def head_config(checkpoint: Checkpoint, schema: Schema) -> Any:
     """The checkpoint's config with one output for every class of the schema, named after it."""
     from transformers import AutoConfig
 
+    quiet()  # it would warn of the classes that the checkpoint itself was trained on
     return AutoConfig.from_pretrained(
         checkpoint.path,
         local_files_only=True,

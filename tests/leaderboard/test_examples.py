@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from automl.leaderboard.board import make_board
@@ -106,6 +107,26 @@ def test_text_is_cut_to_one_line_without_control_letters() -> None:
     assert len(cut("x" * 1000)) == 280
     assert cut("x" * 1000).endswith("…")
     assert cut(None) == "None"
+
+
+def test_pictures_are_shown_whatever_their_column_is_called_and_their_folders_are_not_told(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow comes with image tasks")
+    folder = contest(tmp_path)
+    files = []
+    for number in range(200):
+        files.append(tmp_path / "of this machine" / f"{number}.png")
+        files[-1].parent.mkdir(exist_ok=True)
+        image.new("RGB", (8, 8), (number, 0, 0)).save(files[-1])
+    test = pa.table({"row": range(200), "scan": [str(file) for file in files]})
+    with pa.OSFile(str(folder.data / "test.arrow"), "wb") as room, pa.ipc.new_file(room, test.schema) as writer:
+        writer.write_table(test)
+    told = folder.read_contest()
+    folder.write_contest(told | {"schema": told["schema"] | {"task": "image-classification", "inputs": ["scan"]}})
+    page, source = page_of(folder)
+    shown = [values for tag, values in page.elements if tag == "img"]
+    assert len(shown) == 20, "ten of each contender of the best rank"
+    assert all(str(values["src"]).startswith("data:image/png;base64,") for values in shown)
+    assert "of this machine" not in source
 
 
 def test_a_picture_becomes_a_small_one_and_a_broken_one_none(tmp_path: Path) -> None:
