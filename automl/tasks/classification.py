@@ -5,6 +5,7 @@ It registers no task of its own: a task says what its inputs are (`encode`, `col
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -97,10 +98,14 @@ def fit_logistic(prepare: Any, strengths: Sequence[float], train: Rows, validati
 
     strengths: inverses of the regularisation, of which the validation rows choose.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     def fit(strength: float, inputs: Any) -> Any:
-        return LogisticRegression(C=strength, max_iter=300, random_state=seed).fit(inputs, train[1])
+        with warnings.catch_warnings():
+            # a fit that stops early is judged on the validation rows like any other
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return LogisticRegression(C=strength, max_iter=300, random_state=seed).fit(inputs, train[1])
 
     return choose(prepare, strengths, fit, train, validation)
 
