@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class Blocks:
     """Block 0 is the stem (embeddings), blocks 1..L the layers, block L + 1 the head.
 
-    stem: modules that run before the layers, in order; the first makes the hidden states from the inputs.
+    stem: modules that run before the layers, in order; the last puts out what the first layer reads.
     layers: blocks 1..L. layer_list: the list that the model's own forward walks through.
     top: modules of the body that run right after the layers, one tensor in and out; part of block L.
     """
@@ -58,7 +58,7 @@ class Blocks:
         """Names in the model of every linear layer of blocks 1..L: what LoRA adapts."""
         inside = {id(module) for layer in self.layers for module in layer.modules()}
         named = self.model.named_modules()
-        return tuple(name for name, module in named if isinstance(module, nn.Linear) and id(module) in inside)
+        return tuple(name for name, module in named if _is_linear(module) and id(module) in inside)
 
     def run_until(self, depth: int, batch: Mapping[str, Tensor]) -> Tensor:
         """The output of block `depth` for a batch: (rows, positions, width), or (rows, channels, height, width).
@@ -85,7 +85,7 @@ class _Reached(Exception):
 
 
 class StoredPrefix(nn.Module):
-    """Stands where the stem stood and returns stored activations, as `Blocks.run_until` gives them."""
+    """Stands where the stem ended and returns stored activations, as `Blocks.run_until` gives them."""
 
     activations: Tensor | None = None
 
@@ -111,7 +111,7 @@ class StoredPrefix(nn.Module):
 
 
 class PassThrough(nn.Module):
-    """Stands where a later module of the stem stood."""
+    """Stands where a module of the top stood, when what it put out is stored."""
 
     def forward(self, hidden: Tensor, *arguments: object, **keywords: object) -> Tensor:
         return hidden
@@ -127,20 +127,32 @@ class PassingLayer(nn.Module):
 class CutModel:
     """A model whose blocks 0..depth are replaced by stored activations while `with cut:` is open.
 
-    The replaced modules are kept aside and put back, so that the whole model can be saved and shipped.
+    The replaced modules are kept aside and put back, so that the whole model can be saved and shipped. Of a stem
+    of several modules (GPT-2's: words, positions, their dropout) all but the last still run, on inputs alone;
+    what they put out goes nowhere.
     """
 
     def __init__(self, blocks: Blocks, depth: int) -> None:
         self.prefix = StoredPrefix()
         self._blocks, self._depth = blocks, depth
         self._places: list[tuple[nn.Module, str, nn.Module]] = []
+        self._layer_types: list[tuple[Any, list[str]]] = []
 
     def __enter__(self) -> CutModel:
         del self._blocks.layer_list[: self._depth]
         if self._blocks.never_empty and not len(self._blocks.layer_list):
             self._blocks.layer_list.append(PassingLayer())
-        self.prefix.stand_for(self._blocks.stem[0])
-        replaced = [*self._blocks.stem, *(self._blocks.top if self._depth == self._blocks.depth else ())]
+        modules = self._blocks.model.modules()
+        configs: dict[int, Any] = {
+            id(module.config): module.config for module in modules if hasattr(module, "config")
+        }
+        for config in configs.values():
+            # Gemma's and Qwen's forwards look up by a layer's place whether it attends through a window
+            if getattr(config, "layer_types", None):
+                self._layer_types.append((config, config.layer_types))
+                config.layer_types = config.layer_types[self._depth :]
+        self.prefix.stand_for(self._blocks.stem[-1])
+        replaced = [self._blocks.stem[-1], *(self._blocks.top if self._depth == self._blocks.depth else ())]
         for index, module in enumerate(replaced):
             parent, name = place_of(self._blocks.model, module)
             self._places.append((parent, name, module))
@@ -152,7 +164,9 @@ class CutModel:
         self._blocks.layer_list.extend(self._blocks.layers)
         for parent, name, module in self._places:
             parent._modules[name] = module
-        self._places = []
+        for config, layer_types in self._layer_types:
+            config.layer_types = layer_types
+        self._places, self._layer_types = [], []
 
 
 def place_of(model: nn.Module, wanted: nn.Module) -> tuple[nn.Module, str]:
@@ -162,6 +176,11 @@ def place_of(model: nn.Module, wanted: nn.Module) -> tuple[nn.Module, str]:
             if child is wanted:
                 return parent, name
     raise AssertionError("the module is not in the model")
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Conv1D is how transformers writes GPT-2's linear layers: the same, with the weight transposed."""
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
 def longest_layer_list(body: nn.Module) -> nn.ModuleList:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import dropout
 
 from automl.errors import CheckpointError
 from automl.types import Checkpoint, Schema
@@ -63,3 +64,9 @@ def open_weights(auto: Any, directory: Path) -> nn.Module:
         directory, use_safetensors=True, local_files_only=True, trust_remote_code=False
     )
     return model
+
+
+def drop_features(last: nn.Module, share: float) -> None:
+    """Dropout on what the last layer sees: many heads have none, and a new module would rename weights."""
+    if share > 0:
+        last.register_forward_pre_hook(lambda module, inputs: (dropout(inputs[0], share, module.training),))

@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import dropout
 
 from automl.errors import CheckpointError
 from automl.models.base import LoraTargets, ModelFamily
 from automl.models.blocks import Blocks
-from automl.models.hugging_face import head_config, load_weights, open_weights, quiet
+from automl.models.hugging_face import drop_features, head_config, load_weights, open_weights, quiet
 from automl.types import Checkpoint, Schema
 
 CONVOLUTIONAL = frozenset(
@@ -74,13 +73,13 @@ class ImageClassifier(ModelFamily):
             setattr(config, taken, float(recipe["dropout"]))
         for name in _HEAD_DROPOUTS:
             if hasattr(config, name):
-                setattr(config, name, 0.0)  # the same dropout before every head, see _drop_features
+                setattr(config, name, 0.0)  # the same dropout before every head, see drop_features
         # nearly every checkpoint brings the head of ImageNet's classes
         model = load_weights(AutoModelForImageClassification, checkpoint, config, ignore_mismatched_sizes=True)
         last = _last_linear(model)
         nn.init.trunc_normal_(last.weight, std=0.02)  # fresh even where a checkpoint's head would fit by chance
         nn.init.zeros_(last.bias)
-        _drop_features(last, float(recipe["head_dropout"]))
+        drop_features(last, float(recipe["head_dropout"]))
         _average_statistics(model)
         return model
 
@@ -158,9 +157,3 @@ def _average_statistics(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d) and (module.momentum or 0.0) > 0.5:
             module.momentum = 0.1
-
-
-def _drop_features(last: nn.Linear, share: float) -> None:
-    """Dropout on what the last layer sees: most of these nets have none, and a new module would rename weights."""
-    if share > 0:
-        last.register_forward_pre_hook(lambda module, inputs: (dropout(inputs[0], share, module.training),))

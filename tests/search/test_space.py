@@ -80,10 +80,10 @@ def test_the_keys_of_a_space_are_those_of_a_recipe() -> None:
     assert set(OWN_KEYS) >= {field.name for field in fields} - set(RECIPE_KEYS)
 
 
-def test_text_encoders_have_a_small_and_a_base_space_for_every_adaptation() -> None:
+def test_models_of_text_have_a_space_for_every_adaptation() -> None:
     listed = {listing.name: listing for listing in list_spaces()}
-    assert {"text_encoder_small", "text_encoder_base"} <= set(listed)
-    for name in ("text_encoder_small", "text_encoder_base"):
+    assert {"text_encoder_small", "text_encoder_base", "causal_lm"} <= set(listed)
+    for name in ("text_encoder_small", "text_encoder_base", "causal_lm"):
         assert set(listed[name].adaptations) == {"full", "frozen", "lora"}
     for listing in listed.values():
         assert {"full", "frozen"} <= set(listing.adaptations)
@@ -141,10 +141,11 @@ def test_every_parameter_names_its_source_and_the_text_shows_all(space: SearchSp
     assert all(mode_of(space.complete(first)) in text for first in space.first_trials)
 
 
-def test_small_and_base_differ_in_their_centres_alone() -> None:
+@pytest.mark.parametrize("name", ["text_encoder_base", "causal_lm"])
+def test_models_of_text_differ_in_their_centres_alone(name: str) -> None:
     """Equal search richness: what one contender may search, every other may too."""
     for adaptation in ("full", "frozen", "lora"):
-        small, base = (load_space(f"text_encoder_{size}", adaptation) for size in ("small", "base"))
+        small, base = load_space("text_encoder_small", adaptation), load_space(name, adaptation)
         assert len(small.first_trials) == len(base.first_trials) == 3
         assert [p.name for p in small.parameters] == [p.name for p in base.parameters]
         for one, other in zip(small.parameters, base.parameters, strict=True):
