@@ -219,7 +219,7 @@ def test_pictures_have_lora_where_layers_are_linear() -> None:
 def test_the_first_trial_of_a_small_encoder_is_the_one_that_the_literature_and_trec_agree_on() -> None:
     assert REFERENCE_BATCH == 16
     recipe = load_space("text_encoder_small", "full").complete({})
-    assert (recipe["learning_rate"], recipe["batch_size"], recipe["warmup_share"]) == (1e-4, 16, 0.1)
+    assert (recipe["learning_rate"], recipe["batch_size"], recipe["warmup_share"]) == (1e-4, 32, 0.1)
     assert recipe["bottom_lr_ratio"] == pytest.approx(0.9**7, abs=1e-3), "a decay of 0.9 a layer, 6 blocks"
 
 
