@@ -75,7 +75,9 @@ class RunRequest(BaseModel):
     workers: int = Field(1, ge=1, description="Ray Train workers in each trial")
     address: str | None = Field(None, description="a running Ray cluster (default: a local one)")
     search_spaces: str | None = Field(None, description="a folder of search-space files, looked up first")
-    sampler: Literal["tpe", "random"] = Field("tpe", description="how trials after the first are proposed")
+    sampler: Literal["tpe", "gp", "random", "grid", "auto"] = Field(
+        "tpe", description="how trials after the first ones are proposed"
+    )
     margin: float = Field(
         0.5, ge=0, le=100, description="differences within this many points count as practically equal"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,30 +17,71 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from automl.search.grid import GridOrder, size
 from automl.search.space import SearchSpace
 from automl.types import TrialResult
 
 STARTUP_TRIALS = 5
-SamplerName = Literal["tpe", "random"]
+SamplerName = Literal["tpe", "gp", "random", "grid"]
 Direction = Literal["maximize", "minimize"]
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
+def choose_sampler(asked: str, spaces: Sequence[SearchSpace], trials: int | None) -> tuple[SamplerName, str]:
+    """The sampler that `--sampler` means, one for all contenders, and why.
+
+    `auto` is the grid where every recipe of every space can be tried within the trials, and TPE elsewhere: it learns
+    from trials that were stopped early, which a Gaussian process leaves out, and it knows conditions.
+    """
+    if asked != "auto":
+        return asked, "asked for"  # type: ignore[return-value]
+    sizes = [size(space) for space in spaces]
+    if trials is not None and all(count is not None and count <= trials for count in sizes):
+        return "grid", f"chosen because {trials} trials can try every recipe"
+    return "tpe", "chosen because not every recipe can be tried"
+
+
 def make_sampler(name: SamplerName, seed: int) -> optuna.samplers.BaseSampler:
-    if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
+    """Optuna's sampler of a name. `grid` proposes by itself (grid.py), so what stands here is never asked."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group: needed for `when`
-        return optuna.samplers.TPESampler(
-            multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP_TRIALS, seed=seed
-        )
+        if name == "tpe":
+            return optuna.samplers.TPESampler(
+                multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP_TRIALS, seed=seed
+            )
+        if name == "gp":  # loads torch when it first proposes; parameters under a condition are drawn at random
+            return optuna.samplers.GPSampler(
+                seed=seed, n_startup_trials=STARTUP_TRIALS, warn_independent_sampling=False
+            )
+    return optuna.samplers.RandomSampler(seed=seed)
 
 
 def open_journal(directory: Path) -> BaseStorage:
-    """The journal storage of a run: `optuna-dashboard` opens it."""
+    """The journal storage of a run: `optuna-dashboard` opens it.
+
+    It is a copy of trials.jsonl, so one that a crash damaged is thrown away and written anew by whoever resumes:
+    Optuna would append to half a line and read nothing from there on, and wait for the lock of the dead.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(directory / "journal.log")))
+    file = directory / "journal.log"
+    for left in directory.glob(f"{file.name}.lock*"):  # ours: one driver at a time owns the run folder
+        left.unlink(missing_ok=True)
+    if not _ends_whole(file):
+        file.unlink()
+    try:
+        return JournalStorage(JournalFileBackend(str(file)))
+    except (ValueError, KeyError):
+        file.unlink()
+        return JournalStorage(JournalFileBackend(str(file)))
+
+
+def _ends_whole(file: Path) -> bool:
+    if not file.exists() or file.stat().st_size == 0:
+        return True
+    with open(file, "rb") as content:
+        content.seek(-1, 2)
+        return content.read(1) == b"\n"
 
 
 class ContenderStudy:
@@ -61,6 +102,7 @@ class ContenderStudy:
     ) -> None:
         direction: Direction = "maximize" if higher_is_better else "minimize"
         self._space, self._seed, self._sampler = space, seed, sampler
+        self._grid = GridOrder(space, seed) if sampler == "grid" else None
         self._worst = -math.inf if higher_is_better else math.inf
         self._study = optuna.create_study(direction=direction)
         self._running: dict[int, Trial] = {}
@@ -75,11 +117,21 @@ class ContenderStudy:
             self._mirrored = {t.user_attrs["number"] for t in mirror.get_trials(deepcopy=False)}
             self._mirror = mirror.add_trial
 
-    def ask(self, number: int) -> dict[str, Any]:
-        """The full recipe of trial `number`; the first ones are the space's first trials."""
-        if number < len(self._space.first_trials):
-            first = self._space.complete(self._space.first_trials[number])
-            self._study.enqueue_trial(self._space.to_params(first))
+    def ask(self, number: int) -> dict[str, Any] | None:
+        """The full recipe of trial `number`; the first ones are the space's first trials.
+
+        None when a grid has no recipe left that was not tried.
+        """
+        first = self._space.first_trials
+        given: dict[str, Any] | None = None
+        if number < len(first):
+            given = self._space.complete(first[number])
+        elif self._grid is not None:
+            given = self._grid.recipe(number - len(first))
+            if given is None:
+                return None
+        if given is not None:
+            self._study.enqueue_trial(self._space.to_params(given))
         self._study.sampler = make_sampler(self._sampler, self._seed * 100_003 + number)
         trial = self._study.ask()
         trial.set_user_attr("number", number)
@@ -103,7 +155,7 @@ class ContenderStudy:
     def tell(self, result: TrialResult, rungs: tuple[int, ...]) -> None:
         """How a trial ended. A failed one counts as pruned with the worst value, so that it is not proposed again."""
         trial = self._running.pop(result.number)
-        if result.status == "completed" and result.validation is not None:
+        if result.status == "completed" and result.validation is not None and math.isfinite(result.validation):
             self._study.tell(trial, result.validation)
         else:
             if result.status != "pruned" and not self._intermediate(trial):

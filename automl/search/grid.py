@@ -1,0 +1,89 @@
+"""A grid over a search space, for `--sampler grid`.
+
+Choices stand as they are; a range is cut into equal parts of its scale (equal ratios where it is logarithmic), and
+the middle of each is a point, so that none is spent on an edge. Where zero is possible too it is one point more. A
+conditional parameter takes its points only under its condition, so no two points are the same training. That is why
+this is not Optuna's GridSampler: it crosses every parameter with every other and would train such points again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from automl.search.space import Parameter, Recipe, SearchSpace
+
+COARSEST = 3
+"""Points in a range of the first grid; each grid after it has three times as many, and holds the one before."""
+
+
+def points(parameter: Parameter, levels: int) -> list[Any]:
+    """The values of one parameter on a grid with `levels` points in a range."""
+    if parameter.choices:
+        return list(parameter.choices)
+    assert parameter.low is not None
+    assert parameter.high is not None
+    zero: list[Any] = [0 if parameter.integer else 0.0] if parameter.or_zero else []
+    found = []
+    for part in range(levels):
+        share = (part + 0.5) / levels
+        if parameter.log:
+            value = parameter.low * (parameter.high / parameter.low) ** share
+        else:
+            value = parameter.low + (parameter.high - parameter.low) * share
+        found.append(round(value) if parameter.integer else value)
+    return list(dict.fromkeys([*zero, *found]))
+
+
+def grid(space: SearchSpace, levels: int) -> list[Recipe]:
+    """Every recipe of a grid, each once."""
+    recipes: list[Recipe] = [dict(space.fixed)]
+    for parameter in space.parameters:
+        recipes = [
+            {**recipe, parameter.name: value}
+            for recipe in recipes
+            for value in (points(parameter, levels) if parameter.active(recipe) else [space.fixed[parameter.name]])
+        ]
+    return [space.complete(recipe) for recipe in recipes]
+
+
+def size(space: SearchSpace) -> int | None:
+    """How many recipes a space has; None where a range makes them countless."""
+    return None if any(not parameter.choices for parameter in space.parameters) else len(grid(space, 1))
+
+
+class GridOrder:
+    """The order in which a grid is tried: shuffled by the seed, without the first trials, finer when it is through.
+
+    A grid larger than the budget is thus tried in a random part of it, and not in one corner.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int) -> None:
+        self._recipes = self._walk(space, seed)
+        self._known: list[Recipe] = []
+
+    def recipe(self, index: int) -> Recipe | None:
+        """The recipe tried as number `index` after the first trials; None when there is no further one."""
+        while len(self._known) <= index:
+            found = next(self._recipes, None)
+            if found is None:
+                return None
+            self._known.append(found)
+        return self._known[index]
+
+    @staticmethod
+    def _walk(space: SearchSpace, seed: int) -> Iterator[Recipe]:
+        tried = {json.dumps(space.complete(first)) for first in space.first_trials}
+        levels, grew = COARSEST, True
+        while grew:
+            recipes, grew = grid(space, levels), False
+            random.Random(f"{seed}/{levels}").shuffle(recipes)
+            for recipe in recipes:
+                key = json.dumps(recipe)
+                if key not in tried:
+                    tried.add(key)
+                    grew = True
+                    yield recipe
+            levels *= 3
