@@ -56,6 +56,8 @@ def print_board(board: Mapping[str, Any], file: IO[str] | None = None) -> None:
     print(f"\n{safe(board['verdict'])}", file=file)
     for reason in board["not_comparable_because"]:
         print(f"NOT COMPARABLE: {safe(reason)}", file=file)
+    for note in board.get("protocol", {}).get("notes", ()):
+        print(f"note: {safe(note)}", file=file)
 
 
 def board_cells(row: Mapping[str, Any]) -> tuple[str, ...]:

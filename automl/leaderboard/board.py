@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from automl.errors import RunFolderError
-from automl.leaderboard.comparability import not_comparable_because
+from automl.leaderboard.comparability import limited, not_comparable_because
 from automl.leaderboard.markdown import to_markdown
 from automl.leaderboard.rows import make_rows
 from automl.leaderboard.score import ScoredRun, score_run
+from automl.leaderboard.search_notes import search_notes
 from automl.leaderboard.statistics import ALPHA, ASSUMED_SEED_SD, LEVEL, Comparison
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.verdict import verdict, winner_of
@@ -120,7 +121,6 @@ def _protocol(
     comparisons: Sequence[Comparison],
 ) -> dict[str, Any]:
     split = folder.split()
-    sampler = folder.read_request().sampler if folder.request_file.exists() else None
     return {
         "task": contest["task"],
         "budget": contest["budget"],
@@ -132,7 +132,7 @@ def _protocol(
         "horizon_samples": contest.get("horizon_samples"),
         "max_epochs": contest.get("max_epochs"),
         "rungs": contest.get("rungs", []),
-        "sampler": sampler,
+        "sampler": contest.get("sampler"),
         "margin": contest.get("margin"),
         "statistics": {
             "level": LEVEL,
@@ -145,7 +145,8 @@ def _protocol(
         },
         "test_openings": folder.test_accesses(),
         "records": folder.seals(),
-        "deviations": [*contest.get("deviations", ()), *_deviations(folder, contest)],
+        "notes": search_notes(folder.read_winners()),
+        "deviations": [*contest.get("deviations", ()), *_deviations(folder, contest, rows)],
     }
 
 
@@ -158,7 +159,7 @@ def _detectable(rows: Sequence[LeaderboardRow], comparisons: Sequence[Comparison
     return comparisons[0].detectable if comparisons else None
 
 
-def _deviations(folder: RunFolder, contest: Mapping[str, Any]) -> list[str]:
+def _deviations(folder: RunFolder, contest: Mapping[str, Any], rows: Sequence[LeaderboardRow]) -> list[str]:
     """What differed from the plan without making the rows incomparable."""
     found = []
     trials = folder.trials()
@@ -168,6 +169,9 @@ def _deviations(folder: RunFolder, contest: Mapping[str, Any]) -> list[str]:
     hosts = {one.environment["hostname"] for one in trials if one.environment.get("hostname")}
     if len(hosts) > 1:
         found.append(f"trainings ran on {len(hosts)} machines")
+    paid = {len(row.seeds) for row in rows if row.kind == "contender" and row.seeds}
+    if limited(contest) and paid and max(paid) < len(contest["seeds"]):
+        found.append(f"the limit paid for {max(paid)} finals of each contender instead of {len(contest['seeds'])}")
     names = [value["name"] for value in contest["contenders"]]
     counts = {name: sum(one.contender == name and one.kind == "trial" for one in trials) for name in names}
     if len(set(counts.values())) > 1:

@@ -45,7 +45,7 @@ def _finals(
     counts = {name: len(one.trainings) for name, one in scored.finals.items() if one.trainings}
     if len(set(counts.values())) > 1:
         yield f"contenders have different numbers of finals ({_unequal(counts)})"
-    elif counts and set(counts.values()) != {len(contest["seeds"])}:
+    elif counts and set(counts.values()) != {len(contest["seeds"])} and not limited(contest):
         yield f"every contender has {next(iter(counts.values()))} finals instead of {len(contest['seeds'])}"
     by_id = {one.id: one for one in trials}
     for name, winner in folder.read_winners().items():
@@ -89,6 +89,11 @@ def _budgets(folder: RunFolder, contest: Mapping[str, Any], trials: list[TrialRe
         # under a time limit the clock is shared equally instead, and the counts differ by design
         if len(set(counts.values())) > 1 and contest.get("time_limit_seconds") is None:
             yield f"contenders got different numbers of trials ({_unequal(counts)})"
+
+
+def limited(contest: Mapping[str, Any]) -> bool:
+    """Whether device time or a clock can end the finals, for all contenders alike."""
+    return bool(contest["budget"].get("device_seconds") or contest.get("time_limit_seconds"))
 
 
 def places(trials: list[TrialResult]) -> Iterator[str]:

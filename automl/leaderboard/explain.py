@@ -148,6 +148,14 @@ def budget_words(budget: Mapping[str, Any]) -> str:
     return f"{budget.get('trials')} trials"
 
 
+SAMPLERS = {
+    "tpe": "Optuna TPE",
+    "gp": "Optuna's Gaussian process",
+    "random": "at random",
+    "grid": "a grid in shuffled order",
+}
+
+
 def protocol_table(board: Leaderboard, reasons: Mapping[str, str]) -> list[tuple[str, str]]:
     """What was fixed before the search."""
     protocol = board.protocol
@@ -166,7 +174,10 @@ def protocol_table(board: Leaderboard, reasons: Mapping[str, str]) -> list[tuple
         ("Time limit of the run", seconds(limit) if limit else "none"),
         ("Length of each training", horizon),
         ("Compared in the search after", ", ".join(f"{rung:,}" for rung in protocol["rungs"]) + " samples"),
-        ("Proposals after the first trial", "Optuna TPE" if sampler == "tpe" else sampler or "–"),
+        (
+            "Proposals after the first trials",
+            f"{SAMPLERS.get(sampler, sampler or '–')}{_because(reasons.get('sampler'))}",
+        ),
         ("Seeds of the finals", ", ".join(str(seed) for seed in protocol["seeds"])),
         ("Counts as equal within", f"{protocol['margin']} points"),
         ("Intervals", protocol["statistics"]["interval"]),

@@ -28,7 +28,8 @@ def to_markdown(board: Mapping[str, Any]) -> str:
         lines += [f"> **Not comparable:** {escape(reason)}.", ""]
     lines += [_line(head), _line(["--:", ":--", *["--:"] * (len(head) - 2)])]
     lines += [_line(_cells(row, metric)) for row in board["rows"]]
-    return "\n".join([*lines, "", _legend(board), ""])
+    notes = [f"- {escape(note)}." for note in board["protocol"].get("notes", ())]
+    return "\n".join([*lines, "", *notes, *([""] if notes else []), _legend(board), ""])
 
 
 def _line(cells: list[str]) -> str:

@@ -24,6 +24,7 @@ from automl.leaderboard.examples import examples
 from automl.leaderboard.importance import importance
 from automl.leaderboard.overfitting import fit_of, overfitting
 from automl.leaderboard.quoting import finding_quotes
+from automl.leaderboard.search_notes import foresight_table
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.verdict import score
 from automl.metrics import Metric, get_metric
@@ -88,6 +89,8 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
         "curves": _present(curves),
         "fold_curves": len(names) > _OPEN_CURVES,
         "overfitting": [overfitting(name, fit) for name in names if (fit := fit_of(trials, name)) is not None],
+        "notes": board.protocol.get("notes", []),
+        "foresight": foresight_table(folder.read_winners()),
         **_searched(trials, names, contest.get("spaces", {}), metric),
         "mistakes": _mistakes(board, scores),
         "calibrations": _calibrations(board, scores),

@@ -6,28 +6,36 @@ rebuilt from the run folder after a crash: ended trainings are told again, start
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from automl.leaderboard.store import RunFolder
 from automl.metrics import get_metric
-from automl.search.finals import Winner, choose_winner, final_specs
+from automl.search.edges import edges
+from automl.search.finals import Round, Winner, choose_winner, final_specs, round_of, rounds
 from automl.search.ledger import Ledger
-from automl.search.rungs import Rungs, rungs_of
+from automl.search.pace import Pace
+from automl.search.rungs import Foresight, Rungs, rungs_of
 from automl.search.space import SearchSpace
 from automl.search.study import ContenderStudy, SamplerName, open_journal
 from automl.types import Budget, Contender, TrialResult, TrialSpec
 
+REPORT_SHARE = 0.05
+"""This share of a time limit is kept for scoring, measuring and writing the board."""
+
 
 @dataclass
 class Entry:
-    """One contender's place in the contest."""
+    """One contender's place in the contest. cut_by: what ended its search before its trials, None while nothing."""
 
     contender: Contender
+    space: SearchSpace
     study: ContenderStudy
     rungs: Rungs
+    pace: Pace
     template: TrialSpec
     default_recipe: dict[str, Any]
     started: int = 0
@@ -36,14 +44,16 @@ class Entry:
     finals: deque[TrialSpec] = field(default_factory=deque)
     finals_done: list[TrialResult] = field(default_factory=list)
     searching: bool = True
+    exhausted: bool = False
     winner: Winner | None = None
-    cut_by_time: bool = False
+    cut_by: str | None = None
 
 
 class Agenda:
     """Hands out specs, takes reports and results. Every method is called from the driver's one thread.
 
-    seconds_left: seconds until the run's time limit, None without one.
+    seconds_left: seconds until the run's time limit, None without one. note: told what people should know.
+    slots: how many trainings run at a time, for what still fits into the time.
     """
 
     def __init__(
@@ -54,15 +64,19 @@ class Agenda:
         ledger: Ledger,
         sampler: SamplerName,
         seconds_left: Callable[[], float | None] = lambda: None,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         """templates: one spec a contender, with everything but id, recipe and number filled in."""
-        self._folder, self._ledger, self._seconds_left = folder, ledger, seconds_left
+        self._folder, self._ledger, self._seconds_left, self._note = folder, ledger, seconds_left, note
         self._metric = get_metric(contest["metric"])
         self._budget = Budget.from_json(contest["budget"])
         self._seeds: list[int] = contest["seeds"]
+        self._rounds = rounds(self._seeds)
+        self._opened: set[Round] = set(self._rounds[:1])
         self._limit: float | None = contest.get("time_limit_seconds")
         self._retry: deque[TrialSpec] = deque()
         self._winners = folder.read_winners()
+        self.slots = 1
         journal = open_journal(folder.studies)
         self.entries: dict[str, Entry] = {}
         for template in templates:
@@ -71,8 +85,10 @@ class Agenda:
             higher = self._metric.higher_is_better
             self.entries[name] = Entry(
                 contender=template.contender,
+                space=space,
                 study=ContenderStudy(name, space, higher, template.seed, sampler, journal),
                 rungs=Rungs(template.rungs, higher, protected=len(space.first_trials)),
+                pace=Pace(template.horizon_samples),
                 template=template,
                 default_recipe=space.complete(space.first_trials[0]),
             )
@@ -87,16 +103,19 @@ class Agenda:
             if spec.kind == "trial":
                 entry.started = max(entry.started, spec.number + 1)
                 entry.study.adopt(spec.number, spec.recipe)
-            result = results.get(spec.id)
-            if result is None:
+            else:
+                self._opened.add(round_of(spec))
+            if spec.id in results:
+                entry.running[spec.id] = spec
+            else:
                 self._retry.append(spec)
-                continue
-            entry.running[spec.id] = spec
-            if spec.kind == "trial":
+        for result in results.values():  # as they ended: what a rung has learnt depends on the order
+            entry = self.entries[result.contender]
+            if result.kind == "trial":
                 for row in result.curve:
                     if row.get("rung") is not None:
-                        entry.rungs.record(spec.number, row["rung"], row[self._metric.name])
-                        entry.study.report(spec.number, row["rung"], row[self._metric.name])
+                        entry.rungs.record(result.number, row["rung"], row[self._metric.name])
+                        entry.study.report(result.number, row["rung"], row[self._metric.name])
             self._take(entry, result)
         for entry in self.entries.values():
             self._close_search(entry)
@@ -109,13 +128,18 @@ class Agenda:
             spec = self._retry.popleft()
             self.entries[spec.contender.name].running[spec.id] = spec
             return spec
-        for entry in sorted(self.entries.values(), key=self._turn):
-            self._close_search(entry)
-            found = self._next_trial(entry) if entry.searching else self._next_final(entry)
-            if found is not None:
-                entry.running[found.id] = found
-                return found
-        return None
+        while True:
+            searching = self.searching
+            for entry in sorted(self.entries.values(), key=self._turn):
+                found = self._next_trial(entry) if entry.searching else None
+                if found is None:
+                    self._close_search(entry)
+                    found = None if entry.searching else self._next_final(entry)
+                if found is not None:
+                    entry.running[found.id] = found
+                    return found
+            if self.searching == searching:
+                return None  # where the last search has just closed, finals that waited for it may start
 
     @property
     def searching(self) -> bool:
@@ -129,30 +153,45 @@ class Agenda:
             not entry.running and not entry.searching and not entry.finals for entry in self.entries.values()
         )
 
-    def _turn(self, entry: Entry) -> float:
-        """Who has had least goes first, so that all meet the same load on the machine."""
+    def _turn(self, entry: Entry) -> tuple[float, int]:
+        """Who has had least goes first, running trainings counted, so that all meet the same load on the machine."""
         if self._budget.device_seconds is None:
-            return entry.started + len(entry.finals_done) + sum(s.kind != "trial" for s in entry.running.values())
-        return self._ledger.spent(entry.contender.name)
+            had = entry.started + len(entry.finals_done) + sum(s.kind != "trial" for s in entry.running.values())
+            return had, len(entry.running)
+        return self._ledger.spent(entry.contender.name) + self._committed(entry), len(entry.running)
+
+    def _committed(self, entry: Entry) -> float:
+        """Device-seconds that running trainings have spent, and those that they will need."""
+        return entry.pace.running_seconds + sum(map(entry.pace.still_needed, entry.running))
+
+    # -- trials --------------------------------------------------------------------------------------------
 
     def _may_search(self, entry: Entry) -> bool:
-        if entry.contender.name in self._winners:
+        name = entry.contender.name
+        if name in self._winners or entry.exhausted:
             return False
-        if self._out_of_time(1 - self._budget.search_share):
-            entry.cut_by_time = True
+        if self._budget.trials is not None and entry.started >= self._budget.trials:
+            return False
+        if self._search_time_is_up():
+            entry.cut_by = "the time"
             return False
         if self._budget.trials is not None:
-            return entry.started < self._budget.trials
-        left = self._ledger.left_for_search(entry.contender.name)
-        running = sum(spec.kind == "trial" for spec in entry.running.values())
-        return left is not None and left - running * self._typical_seconds(entry) > 0
+            return True
+        left = self._ledger.left_for_search(name)
+        assert left is not None
+        # A trial that the share cannot pay to its end could not win: what is left helps the finals more.
+        free = left - self._committed(entry)
+        return free > 0 and free >= entry.pace.whole_seconds
 
     def _next_trial(self, entry: Entry) -> TrialSpec | None:
         if not self._may_search(entry):
             return None
         number = entry.started
-        entry.started += 1
         recipe = entry.study.ask(number)
+        if recipe is None:
+            entry.exhausted = True
+            return None
+        entry.started += 1
         values = entry.template.to_json() | {
             "id": f"{entry.contender.slug}-{number:03d}",
             "recipe": recipe,
@@ -161,28 +200,18 @@ class Agenda:
         }
         return TrialSpec.from_json(values)
 
-    def _next_final(self, entry: Entry) -> TrialSpec | None:
-        if not entry.finals:
-            return None
-        begun = len(entry.finals_done) + len(entry.running)
-        left = self._ledger.left_for_finals(entry.contender.name)
-        cost = self._typical_seconds(entry)
-        over_budget = left is not None and left - cost * (1 + len(entry.running)) < 0
-        if begun and (over_budget or self._out_of_time(0.05, cost)):
-            entry.finals.clear()  # one final a contender always runs: there is a board and a model at the limit
-            return None
-        return entry.finals.popleft()
-
-    def _typical_seconds(self, entry: Entry) -> float:
-        """Device-seconds of one whole training of this contender, from what was seen so far."""
-        seen = [r.cost.device_seconds for r in [*entry.trials, *entry.finals_done] if r.status == "completed"]
-        return sum(seen) / len(seen) if seen else 0.0
-
-    def _out_of_time(self, reserved_share: float, needed_seconds: float = 0.0) -> bool:
+    def _search_time_is_up(self) -> bool:
+        """Whether the time left belongs to the finals: their share of the limit, or what one of each needs."""
         left = self._seconds_left()
         if left is None or self._limit is None:
             return False
-        return left - needed_seconds < self._limit * reserved_share
+        one_each = self._wall_seconds(list(self.entries.values()))
+        return left < max(self._limit * (1 - self._budget.search_share), one_each + self._limit * REPORT_SHARE)
+
+    def _wall_seconds(self, trainings: Sequence[Entry]) -> float:
+        """Wall seconds until one whole training of each has run on the slots."""
+        longest = max((entry.pace.whole_wall_seconds for entry in trainings), default=0.0)
+        return math.ceil(len(trainings) / self.slots) * longest
 
     def _close_search(self, entry: Entry) -> None:
         """Fix the winner once the contender's search is over."""
@@ -192,48 +221,112 @@ class Agenda:
         if not entry.searching or searching or self._may_search(entry):
             return
         entry.searching = False
-        entry.winner = choose_winner(entry.trials, entry.default_recipe, self._metric, entry.cut_by_time)
+        entry.winner = choose_winner(entry.trials, entry.default_recipe, self._metric, entry.cut_by)
+        told: dict[str, Any] = {
+            "foresight": [one.to_json() for one in entry.rungs.foresights],
+            "edges": edges(entry.space, entry.winner.recipe) if entry.winner else [],
+        }
         if entry.winner is None:
             reasons = [t.error for t in entry.trials if t.error]
-            self._winners[name] = {
+            told |= {
                 "trial": None, "recipe": None, "search_validation": None,
                 "default_recipe": entry.default_recipe, "reason": reasons[-1] if reasons else "no trial ended",
             }  # fmt: skip
         else:
-            self._winners[name] = entry.winner.to_json()
-            begun = {r.id for r in entry.finals_done} | {s.id for s in waiting} | set(entry.running)
-            finals = final_specs(entry.winner, self._seeds, entry.template)
+            told |= entry.winner.to_json()
+            begun = {spec.id for spec in waiting} | set(entry.running)
+            finals = final_specs(entry.winner, self._seeds, entry.template, entry.finals_done)
             entry.finals = deque(spec for spec in finals if spec.id not in begun)
-        self._folder.write_winners(self._winners)
+        if name not in self._winners:
+            self._winners[name] = told
+            self._folder.write_winners(self._winners)
+            for one in entry.rungs.foresights:
+                self._note(f"{name}: {foresight_told(one)}")
+
+    # -- finals --------------------------------------------------------------------------------------------
+
+    def _next_final(self, entry: Entry) -> TrialSpec | None:
+        """The contender's next final.
+
+        Where budget or time limit can end the finals, they go in rounds that all train or none does: rows with
+        different numbers of finals could not be compared.
+        """
+        if not entry.finals:
+            return None
+        limited = self._budget.device_seconds is not None or self._limit is not None
+        found = round_of(entry.finals[0])
+        if limited and found not in self._opened:
+            if self.searching:
+                return None  # what the others can pay for is not known yet
+            if not self._round_fits(found):
+                for other in self.entries.values():
+                    other.finals = deque(spec for spec in other.finals if round_of(spec) in self._opened)
+                return None
+            self._opened.add(found)
+        return entry.finals.popleft()
+
+    def _round_fits(self, wanted: Round) -> bool:
+        """Whether every contender can pay for the round, and for what it still has to train before it."""
+        last = self._rounds.index(wanted)
+        trainings: list[Entry] = []
+        for entry in self.entries.values():
+            due = sum(self._rounds.index(round_of(spec)) <= last for spec in entry.finals)
+            left = self._ledger.left_for_finals(entry.contender.name)
+            if due and left is not None and left < self._committed(entry) + due * entry.pace.whole_seconds:
+                return False
+            trainings += [entry] * (due + len(entry.running))
+        left = self._seconds_left()
+        if left is None or self._limit is None:
+            return True
+        return self._wall_seconds(trainings) <= left - self._limit * REPORT_SHARE
 
     # -- what came of it -----------------------------------------------------------------------------------
 
-    def goes_on(self, spec: TrialSpec, rung: int | None, value: float, error: float) -> bool:
-        """Whether a training continues after an evaluation."""
+    def goes_on(self, spec: TrialSpec, row: Mapping[str, Any], rung: int | None, value: float, error: float) -> bool:
+        """Whether a training continues after an evaluation, which is one row of its curve."""
+        entry = self.entries[spec.contender.name]
+        entry.pace.report(spec.id, row)
         if spec.kind != "trial":
             return True
-        entry = self.entries[spec.contender.name]
         if rung is not None:
-            entry.study.report(spec.number, rung, value)
+            if math.isfinite(value):
+                entry.study.report(spec.number, rung, value)
             if not entry.rungs.goes_on(spec.number, rung, value, error):
                 return False
-        if self._out_of_time(1 - self._budget.search_share):
-            entry.cut_by_time = True
-            return False
-        return True
+        if row["samples_seen"] >= spec.horizon_samples:
+            return True  # it has only to end
+        left = self._ledger.left_for_search(entry.contender.name)
+        if left is not None and left - entry.pace.running_seconds <= 0:
+            entry.cut_by = "its share of the budget"
+        elif self._search_time_is_up():
+            entry.cut_by = "the time"
+        return entry.cut_by is None
 
     def end(self, result: TrialResult) -> None:
         """Record how a training ended: trials.jsonl, ledger, study."""
         entry = self.entries[result.contender]
         self._folder.append_trial(result)
         self._ledger.charge(result)
-        self._take(entry, result)
+        for one in self._take(entry, result):
+            self._note(f"{result.contender}: {foresight_told(one)}")
         self._close_search(entry)
 
-    def _take(self, entry: Entry, result: TrialResult) -> None:
+    def _take(self, entry: Entry, result: TrialResult) -> tuple[Foresight, ...]:
         entry.running.pop(result.id, None)
-        if result.kind == "trial":
-            entry.trials.append(result)
-            entry.study.tell(result, entry.template.rungs)
-        else:
+        entry.pace.end(result)
+        if result.kind != "trial":
             entry.finals_done.append(result)
+            return ()
+        entry.trials.append(result)
+        entry.study.tell(result, entry.template.rungs)
+        return entry.rungs.settle(result.number) if result.status == "completed" else ()
+
+
+def foresight_told(one: Foresight) -> str:
+    """What people read of a rung's foresight."""
+    if one.kendall_tau is None:
+        return f"{one.trials} whole trials cannot tell how well {one.rung:,} samples foretell the end"
+    told = (
+        f"order after {one.rung:,} samples and at the end: Kendall tau {one.kendall_tau:.2f} over {one.trials} trials"
+    )
+    return told if one.stops else f"{told}; that is too little, so no trial is stopped there any more"

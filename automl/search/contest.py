@@ -19,6 +19,7 @@ from automl.search.baselines import BaselineRunner
 from automl.search.ledger import Ledger
 from automl.search.rungs import milestones
 from automl.search.space import SearchSpace, load_space
+from automl.search.study import choose_sampler
 from automl.search.sweep import Sweep, plan_slots, ray_resources, ray_session
 from automl.tasks.base import Task
 from automl.tracking.base import Tracker
@@ -140,6 +141,7 @@ def draw_up(
     else:
         metric, metric_reason = task.choose_metric(prepared.class_counts)
     epochs, samples = horizon(request, prepared.counts["train"])
+    sampler, sampler_reason = choose_sampler(request.sampler, list(spaces.values()), request.contender_budget.trials)
     deviations = []
     if request.workers > 1:
         deviations.append(f"every training ran on {request.workers} workers")
@@ -156,7 +158,7 @@ def draw_up(
         "budget": request.contender_budget.to_json(),
         "seeds": final_seeds(request.seed, request.seeds),
         "trial_seed": trial_seed(request.seed),
-        "sampler": request.sampler,
+        "sampler": sampler,
         "max_epochs": epochs,
         "horizon_samples": samples,
         "rungs": list(milestones(samples)),
@@ -164,6 +166,7 @@ def draw_up(
             "task": " ".join(prepared.assumptions[-1:]),
             "metric": metric_reason,
             "models": models_reason,
+            "sampler": sampler_reason,
         },
         "assumptions": list(prepared.assumptions),
         "cleaned": list(prepared.cleaned),
@@ -217,7 +220,7 @@ def run_contest(
     trials = folder.trials()
     ledger.reconcile(trials)
     templates = trial_templates(folder, contest, prepared)
-    agenda = Agenda(folder, contest, templates, ledger, request.sampler, seconds_left)
+    agenda = Agenda(folder, contest, templates, ledger, contest["sampler"], seconds_left, tracker.note)
     agenda.recall(folder.started(), trials)
     if agenda.finished:
         return

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from automl.metrics import Metric
-from automl.types import TrialResult, TrialSpec
+from automl.types import TrialKind, TrialResult, TrialSpec
+
+KINDS: tuple[TrialKind, TrialKind] = ("final", "default")
+Round = tuple[int, TrialKind]
+"""One seed and one kind: a round of finals is trained by every contender or by none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +33,12 @@ class Winner:
 
 
 def choose_winner(
-    trials: Sequence[TrialResult], default_recipe: dict[str, Any], metric: Metric, search_was_cut: bool
+    trials: Sequence[TrialResult], default_recipe: dict[str, Any], metric: Metric, cut_by: str | None = None
 ) -> Winner | None:
     """The best on validation among trials that reached the full horizon; of equals the earliest.
 
-    None when every trial failed. search_was_cut: the time limit ended trials before the horizon; then the
-    untuned default stands in, because a value from a lower rung decides nothing.
+    Where none did, the untuned default stands in, because a value from before the horizon decides nothing; None
+    where the default itself had failed. cut_by: what ended the search early, such as "time".
     """
     whole = [t for t in trials if t.status == "completed" and t.validation is not None]
     if whole:
@@ -46,14 +50,15 @@ def choose_winner(
             default_recipe=default_recipe,
             reason=f"best of {len(whole)} trials that reached the full horizon",
         )
-    if not search_was_cut and any(t.status in ("failed", "out_of_memory") for t in trials):
+    if any(t.status in ("failed", "out_of_memory") and t.recipe == default_recipe for t in trials):
         return None
+    early = f" before {cut_by} was spent" if cut_by else ""
     return Winner(
         trial=None,
         recipe=default_recipe,
         search_validation=None,
         default_recipe=default_recipe,
-        reason="no trial reached the full horizon in time; the untuned default stands in",
+        reason=f"no trial reached the full horizon{early}; the untuned default stands in",
     )
 
 
@@ -62,24 +67,48 @@ def _loss(trial: TrialResult, metric: Metric) -> float:
     return -trial.validation if metric.higher_is_better else trial.validation
 
 
-def final_specs(winner: Winner, seeds: Sequence[int], like: TrialSpec) -> list[TrialSpec]:
+def rounds(seeds: Sequence[int]) -> list[Round]:
+    """The order in which finals are trained: seed by seed, so that a cut leaves winner and default nearly as many."""
+    return [(seed, kind) for seed in seeds for kind in KINDS]
+
+
+def round_of(spec: TrialSpec) -> Round:
+    return spec.seed, spec.kind
+
+
+def final_specs(
+    winner: Winner, seeds: Sequence[int], like: TrialSpec, ended: Iterable[TrialResult] = ()
+) -> list[TrialSpec]:
     """The winner's trainings on every fresh seed and, where it differs, the default's on the same seeds.
 
-    like: any spec of this contender; seed by seed, so that a cut leaves both with equally many.
+    like: any spec of this contender. ended: finals that were trained already; those of the same recipe are not
+    trained again, and those of another recipe (a run was extended, and another trial won) keep their names.
     """
+    done = list(ended)
+    taken = {result.id for result in done}
     specs = []
-    for seed in seeds:
-        kinds = [("final", winner.recipe)] if winner.is_default else [
-            ("final", winner.recipe), ("default", winner.default_recipe)
-        ]  # fmt: skip
-        for kind, recipe in kinds:
-            values = like.to_json() | {
-                "id": f"{like.contender.slug}-{kind}-{seed}",
-                "kind": kind,
-                "recipe": recipe,
-                "seed": seed,
-                "rungs": (like.horizon_samples,),
-                "number": seed,
-            }
-            specs.append(TrialSpec.from_json(values))
+    for seed, kind in rounds(seeds):
+        recipe = winner.recipe if kind == "final" else winner.default_recipe
+        if kind == "default" and winner.is_default:
+            continue
+        if any(r.kind == kind and r.seed == seed and r.recipe == recipe for r in done):
+            continue
+        values = like.to_json() | {
+            "id": _unused(f"{like.contender.slug}-{kind}-{seed}", taken),
+            "kind": kind,
+            "recipe": recipe,
+            "seed": seed,
+            "rungs": (like.horizon_samples,),
+            "number": seed,
+        }
+        specs.append(TrialSpec.from_json(values))
     return specs
+
+
+def _unused(name: str, taken: Iterable[str]) -> str:
+    """The name, or its first repetition (-2, -3, ...) that no training has."""
+    number, candidate = 1, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate

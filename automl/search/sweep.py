@@ -128,6 +128,7 @@ class Sweep:
         self._micro_batches: dict[str, int] = {}
         for result in folder.trials():
             self._remember(result.contender, result.micro_batch)
+        agenda.slots = slots.count
         self.finals_since: float | None = None if agenda.searching else time.monotonic()
 
     # -- called by the searcher ----------------------------------------------------------------------------
@@ -165,7 +166,7 @@ class Sweep:
         # a retried training reports again what its lost attempt had reported
         live.curve = [old for old in live.curve if old["samples_seen"] < row["samples_seen"]] + [row]
         self._tracker.trial_reported(live.spec, row)
-        goes_on = self._agenda.goes_on(live.spec, told["rung"], told["value"], told["error_of_value"])
+        goes_on = self._agenda.goes_on(live.spec, row, told["rung"], told["value"], told["error_of_value"])
         live.stopped = not goes_on
         return goes_on
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from automl.config import RunRequest
 from automl.leaderboard.store import RunFolder
 from automl.search.agenda import Agenda
 from automl.search.ledger import Ledger
-from automl.search.space import load_space
+from automl.search.space import SearchSpace, load_space
+from automl.search.study import SamplerName
 from automl.types import Budget, Checkpoint, Contender, Cost, Schema, TrialResult, TrialSpec
 
 HORIZON = 900
@@ -44,12 +46,16 @@ class Contest:
         score: Callable[[TrialSpec, int], float] | None = None,
         fails: Callable[[TrialSpec], str | None] = lambda spec: None,
         time_limit: float | None = None,
+        evaluations: tuple[int, ...] = (),
+        space: SearchSpace | None = None,
+        sampler: SamplerName = "tpe",
     ) -> None:
+        """seconds: of a whole training. evaluations: samples at which trainings report, beside the rungs."""
         self.folder = RunFolder(path)
         self.budget = budget or Budget(trials=6)
         if not self.folder.request_file.exists():
             self.folder.create(RunRequest(source="data.csv"))
-        space = load_space("text_encoder_small", "full").for_trials(self.budget.trials)
+        space = space or load_space("text_encoder_small", "full").for_trials(self.budget.trials)
         self.contenders = [contender(name) for name in names]
         contest: dict[str, Any] = {
             "metric": "accuracy",
@@ -80,7 +86,9 @@ class Contest:
         self._limit = time_limit
         self.ledger = Ledger(self.folder, self.budget, clock=lambda: "2026-01-01T00:00:00+00:00")
         self.ledger.reconcile(self.folder.trials())
-        self.agenda = Agenda(self.folder, contest, templates, self.ledger, "tpe", self._left)
+        self.evaluations, self.most_running = evaluations, 0
+        self.notes: list[str] = []
+        self.agenda = Agenda(self.folder, contest, templates, self.ledger, sampler, self._left, self.notes.append)
         self.agenda.recall(self.folder.started(), self.folder.trials())
         self._seconds, self._fails = seconds, fails
         self._score = score or (lambda spec, samples: good_learning_rate(spec) - 0.1 * (samples < HORIZON))
@@ -96,20 +104,25 @@ class Contest:
             self.log.append(spec.id)
         return spec
 
-    def finish(self, spec: TrialSpec) -> TrialResult:
-        """Run a spec to its end; time passes with every rung."""
+    def steps(self, spec: TrialSpec) -> Iterator[float]:
+        """A training, evaluation by evaluation: yields the seconds to its next one, and ends with its result."""
         curve: list[dict[str, Any]] = []
-        status, error, rungs = "completed", self._fails(spec), spec.rungs
-        for rung in rungs if error is None else ():
-            self.now += self._seconds(spec) / len(rungs)
-            value = self._score(spec, rung)
-            curve.append({"samples_seen": rung, "rung": rung, "accuracy": value})
-            if not self.agenda.goes_on(spec, rung, value, 0.001) and rung < HORIZON:
+        status, error, spent = "completed", self._fails(spec), 0.0
+        points = sorted({*self.evaluations, *spec.rungs}) if error is None else ()
+        if error is not None:
+            yield self._seconds(spec) / 2
+            status, spent = "failed", self._seconds(spec) / 2
+        for before, samples in pairwise([0, *points]):
+            part = self._seconds(spec) * (samples - before) / HORIZON
+            yield part
+            spent += part
+            value, rung = self._score(spec, samples), samples if samples in spec.rungs else None
+            row = {"samples_seen": samples, "accuracy": value, "device_seconds": spent}
+            curve.append(row | ({"rung": rung} if rung else {}))
+            if not self.agenda.goes_on(spec, curve[-1], rung, value, 0.001):
                 status = "pruned"
                 break
-        share = len(curve) / len(rungs) if error is None else 0.5
-        if error is not None:
-            status = "failed"
+        seen = curve[-1]["samples_seen"] if curve else 0
         result = TrialResult(
             id=spec.id,
             kind=spec.kind,
@@ -120,7 +133,7 @@ class Contest:
             horizon_samples=HORIZON,
             curve=tuple(curve),
             validation=curve[-1]["accuracy"] if curve else None,
-            cost=Cost(device_seconds=self._seconds(spec) * share),
+            cost=Cost(device_seconds=spent, wall_seconds=spent, samples_seen=seen),
             error=error,
             predictions_file=None,
             split_fingerprint="f",
@@ -128,23 +141,31 @@ class Contest:
             started_at="",
             ended_at="",
             number=spec.number,
-            spent={"train": self._seconds(spec) * share},
+            spent={"train": spent},
         )
         self.agenda.end(result)
-        return result
 
     def run(self, slots: int = 1, most: int = 10_000) -> None:
-        """Run until nothing is left, or until `most` trainings have ended."""
-        running: list[TrialSpec] = []
-        ended = 0
+        """Run until nothing is left, or until `most` trainings have ended; what else runs then is killed."""
+        self.agenda.slots = slots
+        running: list[tuple[float, int, Iterator[float]]] = []
+        ended = begun = 0
         while ended < most:
             while len(running) < slots and (spec := self.start()) is not None:
-                running.append(spec)
+                steps = self.steps(spec)
+                begun += 1
+                running.append((self.now + next(steps), begun, steps))
+            self.most_running = max(self.most_running, len(running))
             if not running:
                 assert self.agenda.finished
                 return
-            self.finish(running.pop(0))
-            ended += 1
+            running.sort(key=lambda one: one[:2])
+            self.now, order, steps = running.pop(0)
+            wait = next(steps, None)
+            if wait is None:
+                ended += 1
+            else:
+                running.append((self.now + wait, order, steps))
 
 
 def good_learning_rate(spec: TrialSpec) -> float:

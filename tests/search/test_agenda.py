@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
+from automl.search.space import SearchSpace, load_space
+from automl.search.study import SamplerName, open_journal
 from automl.types import Budget, TrialSpec
-from tests.search.contests import HORIZON, Contest
+from tests.search.contests import HORIZON, RUNGS, Contest
+
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 def statuses(contest: Contest, name: str) -> Counter[tuple[str, str]]:
@@ -141,3 +148,91 @@ def test_a_limit_that_no_trial_fits_into_falls_back_to_the_default_recipe(tmp_pa
     assert winner["is_default"]
     assert "time" in winner["reason"]
     assert statuses(contest, "one/full")[("final", "completed")] == 1
+
+
+def crossing(spec: TrialSpec, samples: int) -> float:
+    """Who leads at the first rung ends last."""
+    step = 0.01 * (spec.number % 50)
+    return 0.5 + step if samples < HORIZON else 0.9 - step
+
+
+def test_early_stopping_switches_itself_off_where_it_foretells_badly_and_that_is_on_record(tmp_path: Path) -> None:
+    contest = Contest(tmp_path, names=("one",), budget=Budget(trials=16), score=crossing)
+    contest.run()
+    (told,) = contest.folder.read_winners()["one/full"]["foresight"]
+    assert told["kendall_tau"] < 0.4
+    assert told["trials"] >= 6
+    assert told["stops"] is False
+    assert any("no trial is stopped there any more" in note for note in contest.notes)
+    trials = {t.number: t.status for t in contest.folder.trials() if t.kind == "trial"}
+    assert trials[15] == "completed"
+
+
+def test_early_stopping_that_foretells_well_stays_on_and_is_told_as_well(tmp_path: Path) -> None:
+    contest = Contest(tmp_path, names=("one",), budget=Budget(trials=16))
+    contest.run()
+    (told,) = contest.folder.read_winners()["one/full"]["foresight"]
+    assert told["kendall_tau"] > 0.9
+    assert told["stops"] is True
+    assert any("Kendall tau" in note for note in contest.notes)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_early_stopping_that_switched_itself_off_is_off_after_a_crash_too(tmp_path: Path, slots: int) -> None:
+    """Ray forgets its scheduler's state when a run is restored; here it follows from trials.jsonl."""
+    contest = Contest(tmp_path, names=("one",), budget=Budget(trials=40), score=crossing)
+    contest.run(slots=slots, most=12)
+    before = contest.agenda.entries["one/full"].rungs
+    resumed = Contest(tmp_path, names=("one",), budget=Budget(trials=40), score=crossing)
+    after = resumed.agenda.entries["one/full"].rungs
+    assert after.foresights == before.foresights
+    assert not after.foresights[0].stops
+
+
+def test_rungs_hold_after_a_crash_what_they_held_before(tmp_path: Path) -> None:
+    contest = Contest(tmp_path, names=("one",), budget=Budget(trials=40))
+    contest.run(most=15)
+    resumed = Contest(tmp_path, names=("one",), budget=Budget(trials=40))
+    before, after = (c.agenda.entries["one/full"].rungs for c in (contest, resumed))
+    assert [after.values(rung) for rung in RUNGS] == [before.values(rung) for rung in RUNGS]
+
+
+def test_a_winner_at_the_edge_of_its_range_is_on_record_with_parameter_and_side(tmp_path: Path) -> None:
+    """The best learning rate lies far above the searched range, so the winner is pressed against its end."""
+    space = load_space("text_encoder_small", "full")
+    contest = Contest(
+        tmp_path,
+        names=("one",),
+        budget=Budget(trials=40),
+        space=space,
+        score=lambda spec, samples: 0.5 + 0.1 * math.log10(spec.recipe["learning_rate"]),
+    )
+    contest.run()
+    found = {e["parameter"]: e for e in contest.folder.read_winners()["one/full"]["edges"]}
+    assert found["learning_rate"]["side"] == "high"
+    assert found["learning_rate"]["can_widen"]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "grid"])
+def test_no_trial_is_left_running_after_a_kill_and_a_resume(tmp_path: Path, sampler: SamplerName) -> None:
+    """OptunaSearch leaves RUNNING trials behind for ever, and TPE's liar keeps away from them."""
+    budget = Budget(trials=8)
+    contest = Contest(tmp_path, names=("one",), budget=budget, sampler=sampler)
+    contest.run(slots=3, most=4)
+    resumed = Contest(tmp_path, names=("one",), budget=budget, sampler=sampler)
+    resumed.run(slots=3)
+    assert TrialState.RUNNING not in {trial.state for trial in resumed.agenda.entries["one/full"].study.trials}
+    stored = optuna.load_study(study_name="one/full", storage=open_journal(resumed.folder.studies))
+    assert len(stored.trials) == 8
+    assert TrialState.RUNNING not in {trial.state for trial in stored.trials}
+
+
+def test_a_grid_that_is_through_ends_the_search(tmp_path: Path) -> None:
+    whole = load_space("text_encoder_small", "full")
+    choices = tuple(p for p in whole.parameters if p.name == "batch_size")
+    space = SearchSpace(name="s", adaptation="full", parameters=choices, fixed=whole.complete({}), first_trials=({},))
+    contest = Contest(tmp_path, names=("one",), budget=Budget(trials=40), space=space, sampler="grid")
+    contest.run()
+    trials = [t for t in contest.folder.trials() if t.kind == "trial"]
+    assert sorted(t.recipe["batch_size"] for t in trials) == sorted(choices[0].choices)
+    assert contest.folder.read_winners()["one/full"]["trial"] is not None

@@ -1,6 +1,8 @@
+import math
+
 import pytest
 
-from automl.search.rungs import Rungs, milestones, rungs_of
+from automl.search.rungs import FEWEST_WHOLE, Rungs, milestones, rungs_of
 
 
 def test_the_grace_period_is_a_third_of_the_horizon() -> None:
@@ -65,3 +67,64 @@ def test_a_slow_model_is_not_judged_by_a_fast_ones_values() -> None:
     for number in range(6):
         fast.goes_on(number, 100, 0.95, 0.0)
     assert slow.goes_on(0, 100, 0.3, 0.0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_no_number_is_stopped_at_once_and_sets_no_cut(value: float) -> None:
+    """Ray's ASHA never stops a NaN: it is not below the cut. Even a protected trial must not go on with it."""
+    rungs = Rungs((100, 300), higher_is_better=True, protected=2)
+    assert not rungs.goes_on(0, 100, value, 0.0)
+    assert rungs.values(100) == {}
+
+
+def whole(rungs: Rungs, number: int, first: float, last: float) -> bool:
+    """A trial that is trained to its end, stopped or not; whether the rung lets it go on."""
+    goes_on = rungs.goes_on(number, 100, first, 0.0)
+    rungs.goes_on(number, 300, last, 0.0)
+    rungs.settle(number)
+    return goes_on
+
+
+def test_a_rung_whose_order_is_that_of_the_end_foretells_it() -> None:
+    rungs = Rungs((100, 300), higher_is_better=True, protected=0)
+    for number in range(6):
+        whole(rungs, number, 0.5 + 0.01 * number, 0.7 + 0.02 * number)
+    (found,) = rungs.foresights
+    assert (found.rung, found.trials, found.stops) == (100, 6, True)
+    assert found.kendall_tau == pytest.approx(1.0)
+    assert not rungs.goes_on(9, 100, 0.1, 0.0)
+
+
+def test_a_rung_that_foretells_the_end_badly_stops_nobody_any_more() -> None:
+    """Curves that cross: who leads early ends last, so stopping the last would keep the worst."""
+    rungs = Rungs((100, 300), higher_is_better=True, protected=0)
+    for number in range(FEWEST_WHOLE):
+        assert rungs.foresight(100).stops
+        assert whole(rungs, number, 0.5 + 0.01 * number, 0.9 - 0.02 * number)
+    (found,) = rungs.foresights
+    assert found.kendall_tau == pytest.approx(-1.0)
+    assert not found.stops
+    assert rungs.goes_on(9, 100, 0.1, 0.0)
+
+
+def test_fewer_whole_trials_do_not_switch_a_rung_off() -> None:
+    rungs = Rungs((100, 300), higher_is_better=True, protected=0)
+    for number in range(FEWEST_WHOLE - 1):
+        whole(rungs, number, 0.5 + 0.01 * number, 0.9 - 0.02 * number)
+    assert not rungs.goes_on(9, 100, 0.1, 0.0)
+
+
+def test_trials_that_were_stopped_do_not_count_as_foretold() -> None:
+    rungs = Rungs((100, 300), higher_is_better=True, protected=0)
+    for number in range(3):
+        whole(rungs, number, 0.5 + 0.01 * number, 0.7 + 0.02 * number)
+    rungs.goes_on(3, 100, 0.1, 0.0)
+    assert rungs.foresight(100).trials == 3
+
+
+def test_trials_that_all_tie_tell_nothing_and_switch_nothing_off() -> None:
+    rungs = Rungs((100, 300), higher_is_better=True, protected=0)
+    for number in range(8):
+        whole(rungs, number, 0.5, 0.9)
+    assert rungs.foresights[0].kendall_tau is None
+    assert rungs.foresights[0].stops
