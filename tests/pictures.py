@@ -64,6 +64,7 @@ NETS: dict[str, tuple[str, dict[str, object]]] = {
     "dinov2": ("Dinov2Config", SMALL | {"mlp_ratio": 2}),
     "dinov2_with_registers": ("Dinov2WithRegistersConfig", SMALL | {"mlp_ratio": 2}),
     "efficientnet": ("EfficientNetConfig", SCALED),
+    "mobilenet_v1": ("MobileNetV1Config", {"depth_multiplier": 0.25, "initializer_range": 0.3}),
     "mobilenet_v2": ("MobileNetV2Config", {"depth_multiplier": 0.25}),
     "regnet": ("RegNetConfig", STAGES | {"embedding_size": 8, "groups_width": 4}),
     "resnet": ("ResNetConfig", STAGES | {"embedding_size": 8, "layer_type": "basic"}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ class Blocks:
     stem: modules that run before the layers, in order; the last puts out what the first layer reads.
     layers: blocks 1..L. layer_list: the list that the model's own forward walks through.
     top: modules of the body that run right after the layers, one tensor in and out; part of block L.
+    beside: pretrained modules off the way from layer to layer, each with the block that it learns with, such as
+    relative positions that every layer reads (0).
     """
 
     model: nn.Module
@@ -26,6 +28,7 @@ class Blocks:
     never_empty: bool = False
     """Whether the forward breaks when no layer is left (DeBERTa's)."""
     top: tuple[nn.Module, ...] = ()
+    beside: tuple[tuple[int, nn.Module], ...] = ()
     cuttable: bool = True
     """Whether stored activations can stand in for the lower blocks: not where more than one tensor goes up."""
 
@@ -41,18 +44,22 @@ class Blocks:
             block_of |= {id(p): 0 for p in module.parameters()}
         for index, layer in enumerate(self.layers, start=1):
             block_of |= {id(p): index for p in layer.parameters()}
-        for module in self.top:
-            block_of |= {id(p): self.depth for p in module.parameters()}
+        for block, module in (*((self.depth, module) for module in self.top), *self.beside):
+            block_of |= {id(p): block for p in module.parameters()}
         found: list[list[tuple[str, nn.Parameter]]] = [[] for _ in range(self.depth + 2)]
         for name, parameter in self.model.named_parameters():
             found[block_of.get(id(parameter), self.depth + 1)].append((name, parameter))
         return found
 
     def modules(self, block: int) -> list[nn.Module]:
-        """The modules of the stem (0) or of one layer (1..L)."""
+        """The modules of the stem (0) or of one layer (1..L), in the order in which they run, and those beside."""
+        return [*self._way(block), *(module for its_block, module in self.beside if its_block == block)]
+
+    def _way(self, block: int) -> tuple[nn.Module, ...]:
+        """The modules that a block's output goes through."""
         if block == 0:
-            return list(self.stem)
-        return [self.layers[block - 1], *(self.top if block == self.depth else ())]
+            return self.stem
+        return (self.layers[block - 1], *(self.top if block == self.depth else ()))
 
     def linear_layers(self) -> tuple[str, ...]:
         """Names in the model of every linear layer of blocks 1..L: what LoRA adapts."""
@@ -69,7 +76,7 @@ class Blocks:
         def stop(module: nn.Module, arguments: object, output: Tensor | tuple[Tensor, ...]) -> None:
             raise _Reached(output[0] if isinstance(output, tuple) else output)
 
-        handle = self.modules(depth)[-1].register_forward_hook(stop)
+        handle = self._way(depth)[-1].register_forward_hook(stop)
         try:
             self.model(**batch)
         except _Reached as reached:
@@ -187,6 +194,12 @@ def longest_layer_list(body: nn.Module) -> nn.ModuleList:
     """The longest list of like layers in a body: the one its forward walks through."""
     lists = [m for m in body.modules() if isinstance(m, nn.ModuleList) and len({type(x) for x in m}) == 1]
     return max(lists, key=len)
+
+
+def others_in(body: nn.Module, known: Iterable[nn.Module]) -> tuple[nn.Module, ...]:
+    """The modules of a body that hold parameters of their own and are in none of the known ones."""
+    inside = {id(part) for module in known for part in module.modules()}
+    return tuple(m for m in body.modules() if id(m) not in inside and any(True for _ in m.parameters(recurse=False)))
 
 
 def count_parameters(model: nn.Module, learning: bool = False) -> int:

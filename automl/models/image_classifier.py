@@ -1,4 +1,4 @@
-"""Image classifiers (ResNet, ConvNeXt, MobileNetV2, EfficientNet, ViT, DeiT, DINOv2, Swin and their likes)."""
+"""Image classifiers (ResNet, ConvNeXt, MobileNet, EfficientNet, ViT, DeiT, DINOv2, Swin and their likes)."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from torch import nn
 
 from automl.errors import CheckpointError
 from automl.models.base import LoraTargets, ModelFamily
-from automl.models.blocks import Blocks
+from automl.models.blocks import Blocks, others_in
 from automl.models.hugging_face import drop_features, head_config, load_weights, open_weights, quiet
 from automl.types import Checkpoint, Schema
 
 CONVOLUTIONAL = frozenset(
-    {"bit", "convnext", "convnextv2", "efficientnet", "mobilenet_v2", "regnet", "resnet"}
+    {"bit", "convnext", "convnextv2", "efficientnet", "mobilenet_v1", "mobilenet_v2", "regnet", "resnet"}
 )  # fmt: skip
 TRANSFORMERS = frozenset(
     {"beit", "deit", "dinov2", "dinov2_with_registers", "swin", "swinv2", "vit", "vit_msn"}
 )  # fmt: skip
 _NOT_CUTTABLE = frozenset({"beit", "swin", "swinv2"})
 """Beside the hidden states, their forwards hand the size of the grid up, which no stored activation holds."""
+_NORM_AFTER_POOLING = frozenset({"convnext", "convnextv2"})
 
 _STEMS = ("embeddings", "embedder", "conv_stem")
 _LAYERS = ("layers", "layer", "encoder.layer", "encoder.layers", "encoder.stages", "encoder.blocks")
-_TOPS = ("encoder.top_conv", "encoder.top_bn", "conv_1x1", "norm")
+_TOPS = ("encoder.top_conv", "encoder.top_bn", "conv_1x1", "norm", "layernorm")
 _BODY_DROPOUTS = ("drop_path_rate", "drop_connect_rate", "hidden_dropout_prob")
 """The first that a config has takes the recipe's dropout: whole paths where a net drops them, else single units."""
 _HEAD_DROPOUTS = ("classifier_dropout_prob", "dropout_rate")
@@ -89,13 +90,17 @@ class ImageClassifier(ModelFamily):
         layers = next(found for name in _LAYERS if isinstance(found := _inside(body, name), nn.ModuleList))
         top = [found for name in _TOPS if (found := _inside(body, name)) is not None]
         assert stem, f"{type(model).__name__} has no stem to speak of"
+        kind = str(getattr(model.config, "model_type", ""))
+        if kind in _NORM_AFTER_POOLING:
+            top = []
         return Blocks(
             model=model,
             stem=tuple(stem),
             layers=tuple(layers),
             layer_list=layers,
             top=tuple(top),
-            cuttable=str(getattr(model.config, "model_type", "")) not in _NOT_CUTTABLE,
+            beside=tuple((len(layers), module) for module in others_in(body, [*stem, layers, *top])),
+            cuttable=kind not in _NOT_CUTTABLE,
         )
 
     def lora_targets(self, model: nn.Module) -> LoraTargets:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from automl.models.base import LoraTargets
-from automl.models.blocks import Blocks, longest_layer_list
+from automl.models.blocks import Blocks, longest_layer_list, others_in
 from automl.models.hugging_face import head_config, load_weights
 from automl.models.text import TextFamily, set_where_listed
 from automl.types import Checkpoint, Schema
@@ -18,14 +18,15 @@ SMALL_PARAMETERS = 70_000_000
 
 MODEL_TYPES = frozenset(
     "albert bert camembert convbert deberta deberta-v2 distilbert electra ernie mpnet modernbert nomic_bert "
-    "rembert roberta roberta-prelayernorm roformer squeezebert xlm-roberta".split()
+    "rembert roberta roberta-prelayernorm roformer xlm-roberta".split()
 )
 _BODY_DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embedding_dropout",
     "mlp_dropout",
 )  # fmt: skip
 _HEAD_DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout")
-_STEM_NAMES = ("embeddings", "embeddings_project", "embedding_hidden_mapping_in")
+_STEM_NAMES = ("embeddings", "embeddings_project", "encoder.embedding_hidden_mapping_in")
+_TOP_NAMES = ("LayerNorm", "final_norm")
 
 
 class TextEncoder(TextFamily):
@@ -54,16 +55,25 @@ class TextEncoder(TextFamily):
         return load_weights(AutoModelForSequenceClassification, checkpoint, config)
 
     def blocks(self, model: nn.Module) -> Blocks:
+        """The pooler is part of the head; what stands beside the layers (relative positions) learns with the stem."""
         body: nn.Module = model.base_model  # type: ignore[assignment]
-        stem = [module for name, module in body.named_children() if name in _STEM_NAMES]
+        named = dict(body.named_modules())
+        stem = tuple(named[name] for name in _STEM_NAMES if name in named)
+        top = tuple(named[name] for name in _TOP_NAMES if name in named)
         layers = longest_layer_list(body)
         assert stem, f"{type(model).__name__} has no embeddings to speak of"
+        pooler = [named["pooler"]] if "pooler" in named else []
+        kind = str(getattr(model.config, "model_type", ""))
         return Blocks(
             model=model,
-            stem=tuple(stem),
+            stem=stem,
             layers=tuple(layers),
             layer_list=layers,
-            never_empty=str(getattr(model.config, "model_type", "")).startswith("deberta"),
+            never_empty=kind.startswith("deberta"),
+            top=top,
+            beside=tuple((0, module) for module in others_in(body, [*stem, layers, *top, *pooler])),
+            # ALBERT runs its one layer again and again; the largest DeBERTas add the embeddings to their first layer
+            cuttable=kind != "albert" and "encoder.conv" not in named,
         )
 
     def lora_targets(self, model: nn.Module) -> LoraTargets:

@@ -24,7 +24,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Checkpoint:
 class TestImageClassifier(FamilyContract):
     family = ImageClassifier()
     head = "image-classification"
-    without_body_dropout = frozenset({"mobilenet_v2", "regnet", "resnet"})
+    without_body_dropout = frozenset({"mobilenet_v1", "mobilenet_v2", "regnet", "resnet"})
 
     def batch(self) -> dict[str, torch.Tensor]:
         return {"pixel_values": torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))}
