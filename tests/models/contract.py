@@ -216,7 +216,10 @@ class FamilyContract:
         assert not list((tmp_path / "saved").glob("*.bin")), "nothing that must be unpickled"
         opened, its_processor = self.family.open(tmp_path / "saved")
         assert dict(opened.config.id2label) == dict(enumerate(CLASSES))  # type: ignore[union-attr, arg-type]
-        assert torch.equal(self.logits(opened.eval()), self.logits(model))
+        kept, found = model.state_dict(), opened.state_dict()
+        assert set(found) == set(kept)
+        assert all(torch.equal(found[name], value) for name, value in kept.items())
+        torch.testing.assert_close(self.logits(opened.eval()), self.logits(model))
         assert type(its_processor) is type(processor)
         limits = [self.family.limits(place, processor) for place in (checkpoint.path, str(tmp_path / "saved"))]
         assert limits[0] == limits[1]
