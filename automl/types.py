@@ -253,10 +253,12 @@ class LeaderboardRow(_Plain):
     model_dir: str | None
     tuned_minus_default: dict[str, float] | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    metric_intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        lists = {k: tuple(values[k]) for k in ("test_per_seed", "seeds")}
+        lists: dict[str, Any] = {k: tuple(values[k]) for k in ("test_per_seed", "seeds")}
+        lists["metric_intervals"] = {k: (low, high) for k, (low, high) in values.get("metric_intervals", {}).items()}
         known = cls.__dataclass_fields__
         return cls(**{k: v for k, v in {**values, **lists}.items() if k in known})
 

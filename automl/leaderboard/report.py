@@ -169,15 +169,19 @@ def _other_metrics(board: Leaderboard, metric: Metric, scores: Mapping[str, Any]
     found = {one["contender"]: one["calibration"]["error"] for one in scores["rows"] if one.get("calibration")}
     off = {name: f"{error * 100:.1f}" for name, error in found.items()}
     rows = [
-        (
-            row.contender,
-            [*(score(row.metrics[m.name], m) if m.name in row.metrics else "–" for m in known),
-             off.get(row.contender, "–")],
-        )
+        (row.contender, [*(_with_interval(row, one) for one in known), (off.get(row.contender, "–"), "")])
         for row in board.rows
         if row.metrics
-    ]  # fmt: skip
+    ]
     return {"head": [*(one.title or one.name for one in known), "calibration error (ECE, points)"], "rows": rows}
+
+
+def _with_interval(row: LeaderboardRow, metric: Metric) -> tuple[str, str]:
+    """A metric's test mean, and its interval, as words."""
+    if metric.name not in row.metrics:
+        return "–", ""
+    bounds = [score(one, metric) for one in row.metric_intervals.get(metric.name, ())]
+    return score(row.metrics[metric.name], metric), " to ".join(bounds)
 
 
 def _mistakes(board: Leaderboard, scores: Mapping[str, Any]) -> list[dict[str, Any]]:

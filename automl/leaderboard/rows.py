@@ -113,7 +113,8 @@ class _Records:
         scored: ScoredTrainings,
         own: Sequence[TrialResult],
     ) -> LeaderboardRow:
-        interval = interval_of(scored.sample, self._metric) if scored.sample else None
+        intervals = {name: interval_of(sample, get_metric(name)) for name, sample in scored.samples.items()}
+        interval = intervals.get(self._metric.name)
         validated = [one.validation for one in scored.trainings if one.validation is not None]
         measured = self._measured.get(name, {})
         latencies = [one.latency_ms_p50 for one in own if one.latency_ms_p50 is not None]
@@ -141,7 +142,8 @@ class _Records:
             parameters=measured.get("parameters", max(sizes) if sizes else None),
             recipe={},
             model_dir=None,
-            metrics={key: value for key, value in scored.metrics.items() if value is not None},
+            metrics={name: one.mean for name, one in intervals.items()},
+            metric_intervals={name: (one.low, one.high) for name, one in intervals.items()},
         )
 
     def _tuning(

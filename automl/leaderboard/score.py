@@ -32,7 +32,7 @@ class ScoredTrainings:
     """What the test says about the trainings of one row and one kind (finals, defaults, a baseline).
 
     trainings: those whose predictions could be scored, in the order of their seeds.
-    sample: the deciding metric, turned so that higher is better. metrics: test mean of every metric.
+    samples: of every metric that this test defines, turned so that higher is better; `sample` is the deciding one's.
     confusion: shape (classes, classes), rows are true, mean count over the trainings.
     calibration: None without trainings. mistakes: the rows most surely wrong, for the report's examples.
     problems: why trainings are missing here.
@@ -40,7 +40,7 @@ class ScoredTrainings:
 
     trainings: tuple[TrialResult, ...]
     sample: Sample | None
-    metrics: dict[str, float | None]
+    samples: Mapping[str, Sample]
     confusion: NDArray[np.float64]
     calibration: Calibration | None
     mistakes: tuple[Mistake, ...]
@@ -184,7 +184,7 @@ def _score(
     draws: TestDraws,
 ) -> ScoredTrainings:
     metric, problems = metrics[0], []
-    kept: list[tuple[TrialResult, Scores, float]] = []
+    kept: list[tuple[TrialResult, Scores]] = []
     for result in results:
         predictions, problem = _predictions(folder, result, (len(labels), classes))
         value = metric.score(labels, predictions) if predictions is not None else math.nan
@@ -193,17 +193,19 @@ def _score(
         if problem is not None or predictions is None:
             problems.append(f"seed {result.seed}: {problem}")
             continue
-        kept.append((result, predictions, value))
+        kept.append((result, predictions))
     confusion = np.zeros((classes, classes))
-    for _, predictions, _ in kept:
+    for _, predictions in kept:
         pairs = labels * classes + predictions.argmax(axis=1)
         confusion += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
     sign = 1.0 if metric.higher_is_better else -1.0
-    told = [predictions for _, predictions, _ in kept]
+    trainings, told = tuple(result for result, _ in kept), [predictions for _, predictions in kept]
+    found = (_sample(name, trainings, told, one, labels, draws) for one in metrics) if kept else ()
+    samples = {one.name: sample for one, sample in zip(metrics, found, strict=False) if sample is not None}
     return ScoredTrainings(
-        trainings=tuple(result for result, _, _ in kept),
-        sample=_sample(name, kept, metric, labels, sign, draws) if kept else None,
-        metrics={one.name: _mean(one, labels, told) for one in metrics} if kept else {},
+        trainings=trainings,
+        sample=samples.get(metric.name),
+        samples=samples,
         confusion=confusion / max(len(kept), 1),
         calibration=calibration_of(labels, told) if told else None,
         mistakes=confident_mistakes(labels, told),
@@ -214,26 +216,26 @@ def _score(
 
 def _sample(
     name: str,
-    kept: Sequence[tuple[TrialResult, Scores, float]],
+    trainings: Sequence[TrialResult],
+    predictions: Sequence[Scores],
     metric: Metric,
     labels: Labels,
-    sign: float,
     draws: TestDraws,
-) -> Sample:
+) -> Sample | None:
+    """The trainings under one metric; None where this test does not define it."""
+    scores = np.array([metric.score(labels, one) for one in predictions])
+    if not np.isfinite(scores).all():
+        return None
+    sign = 1.0 if metric.higher_is_better else -1.0
     return Sample(
         name=name,
-        seeds=tuple(result.seed for result, _, _ in kept),
-        scores=np.array([value for _, _, value in kept]) * sign,
-        deviations=deviations(metric, labels, [predictions for _, predictions, _ in kept], draws) * sign,
+        seeds=tuple(result.seed for result in trainings),
+        scores=scores * sign,
+        deviations=deviations(metric, labels, predictions, draws) * sign,
         rows=len(labels),
-        deterministic=kept[0][0].kind == "baseline",
+        deterministic=trainings[0].kind == "baseline",
         per_row=metric.per_item and len(labels) > 1,
     )
-
-
-def _mean(metric: Metric, labels: Labels, predictions: Sequence[Scores]) -> float | None:
-    value = float(np.mean([metric.score(labels, one) for one in predictions]))
-    return value if math.isfinite(value) else None
 
 
 def _predictions(folder: RunFolder, result: TrialResult, shape: tuple[int, int]) -> tuple[Scores | None, str | None]:

@@ -149,6 +149,16 @@ def test_rows_carry_what_the_records_say(tmp_path: Path) -> None:
     assert good.device_seconds_allowed is None
 
 
+def test_every_metric_has_an_interval_in_its_own_direction(tmp_path: Path) -> None:
+    found = board(tmp_path, GOOD, metrics=("accuracy", "macro_f1", "auroc", "log_loss"))
+    for one in found.rows:
+        assert set(one.metric_intervals) == set(one.metrics) == {"accuracy", "macro_f1", "auroc", "log_loss"}
+        assert one.metric_intervals["accuracy"] == (one.test_low, one.test_high)
+        for name, (low, high) in one.metric_intervals.items():
+            assert low <= one.metrics[name] <= high
+            assert low < high or one.contender == "constant", name
+
+
 def test_leaderboard_json_is_strict_and_comes_back_equal(tmp_path: Path) -> None:
     folder = Contest(path=tmp_path / "run", plans=[GOOD, replace(WORSE, failed=True)]).build()
     found = make_board(folder, "test")
@@ -291,6 +301,7 @@ def test_a_metric_that_the_test_cannot_define_is_a_failed_row_and_null(tmp_path:
     values: dict[str, Any] = {"shares": (1.0, 0.0), "metrics": ("accuracy", "auroc")}
     found = board(tmp_path, GOOD, **values)
     assert "auroc" not in found.rows[0].metrics
+    assert "auroc" not in found.rows[0].metric_intervals
     assert not any(isinstance(v, float) and math.isnan(v) for v in found.rows[0].metrics.values())
     with pytest.raises(RunFolderError, match="auroc is not defined"):
         board(tmp_path / "only", GOOD, metric="auroc", shares=(1.0, 0.0))

@@ -74,6 +74,7 @@ def test_the_report_tells_the_whole_story(tmp_path: Path) -> None:
         "3 duplicates removed", "The protocol", "Deviations", "Openings of the test", "What was searched",
         "Environment", "learning_rate", "log scale", "opened once", "2 done, 2 stopped early", "What a point costs",
         "2 whole trials: too few to tell", "What was tried", "calibration error (ECE, points)",
+        "Other metrics on the test rows, with 95% intervals",
     ):  # fmt: skip
         assert words in text, words
     assert {
