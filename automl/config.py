@@ -67,6 +67,12 @@ class RunRequest(BaseModel):
     max_epochs: int | None = Field(
         None, ge=1, le=1000, description="the fixed horizon (default 10 under 5,000 training rows, else 3)"
     )
+    patience: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="end a training that has not improved for this share of the horizon (default: off)",
+    )
     seeds: int = Field(5, ge=1, le=100, description="final trainings per contender, each on a fresh seed")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="the seed that everything derives from")
     test: str | None = Field(None, description="a file of test rows, kept as it is")

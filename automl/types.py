@@ -134,6 +134,7 @@ class TrialSpec(_Plain):
     """All that a worker needs to run one training; plain JSON.
 
     micro_batch: most rows at once on each worker, as earlier trainings of the contender found out; None: all.
+    patience_samples: a training ends that has not improved on validation for so many samples; None: none does.
     """
 
     id: str
@@ -151,6 +152,7 @@ class TrialSpec(_Plain):
     schema: Schema
     number: int = 0
     micro_batch: int | None = None
+    patience_samples: int | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

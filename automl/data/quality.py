@@ -22,6 +22,8 @@ _GARBLED = r"[\x{80}-\x{9f}\x{fffd}]|Ã[\x{80}-\x{bf}]|â€"
 _ENTITY = r"&(amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#[xX][0-9a-fA-F]{1,5});"
 _CONTROL = r"[\x00-\x08\x0e-\x1f\x7f]"
 _LONG_WORDS = 380  # about 512 word pieces, the limit of most encoders
+SEARCHED_RATIO = 5
+"""From so many rows of the largest class for one of the smallest, the shipped search spaces offer remedies."""
 
 
 def find_flaws(
@@ -176,6 +178,8 @@ def _imbalance(part: Keyed, target: str) -> list[Finding]:
     where = to_mask(pc.is_in(labels, pa.array([name for _, name in rare], pa.string())))
     what = f"rare classes of {target!r}: {listed}{more}; the largest has {largest:,} rows"
     todo = "judge by F1 or MCC: accuracy rewards always saying the largest class"
+    if largest >= SEARCHED_RATIO * rare[0][0]:
+        todo += "; a run also searches logit adjustment, a class-balanced loss and balanced sampling"
     return _finding("imbalance", "warn", what, todo, where, part.rows)
 
 

@@ -133,6 +133,7 @@ def _protocol(
         "max_epochs": contest.get("max_epochs"),
         "rungs": contest.get("rungs", []),
         "sampler": contest.get("sampler"),
+        "patience_samples": contest.get("patience_samples"),
         "margin": contest.get("margin"),
         "statistics": {
             "level": LEVEL,

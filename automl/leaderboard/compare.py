@@ -139,6 +139,8 @@ def _budget(protocol: Mapping[str, Any]) -> str:
     else:
         words = f"{budget.get('trials')} trials"
     words += f" of {protocol['horizon_samples']} samples, {len(protocol['seeds'])} finals"
+    if patience := protocol.get("patience_samples"):
+        words += f", ended after {patience} samples without improvement"
     limit = protocol["time_limit_seconds"]
     return words + (f", within {limit:g} s for the run" if limit else "")
 

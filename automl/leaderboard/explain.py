@@ -164,6 +164,8 @@ def protocol_table(board: Leaderboard, reasons: Mapping[str, str]) -> list[tuple
     horizon = f"{protocol['horizon_samples']:,} samples" if protocol["horizon_samples"] else "–"
     if protocol["max_epochs"]:
         horizon += f" ({protocol['max_epochs']} epochs)"
+    if patience := protocol.get("patience_samples"):
+        horizon += f", less where validation has not improved for {patience:,} samples"
     return [
         ("Task", f"{protocol['task']}{_because(reasons.get('task'))}"),
         ("Deciding metric", f"{board.metric}{_because(reasons.get('metric'))}"),

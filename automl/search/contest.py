@@ -162,6 +162,7 @@ def draw_up(
         "max_epochs": epochs,
         "horizon_samples": samples,
         "rungs": list(milestones(samples)),
+        "patience_samples": None if request.patience is None else round(request.patience * samples),
         "reasons": {
             "task": " ".join(prepared.assumptions[-1:]),
             "metric": metric_reason,
@@ -197,6 +198,7 @@ def trial_templates(folder: RunFolder, contest: dict[str, Any], prepared: Prepar
             task=contest["task"],
             metric=contest["metric"],
             schema=prepared.schema,
+            patience_samples=contest.get("patience_samples"),
         )
         for contender in folder.contenders()
     ]

@@ -35,7 +35,7 @@ class Winner:
 def choose_winner(
     trials: Sequence[TrialResult], default_recipe: dict[str, Any], metric: Metric, cut_by: str | None = None
 ) -> Winner | None:
-    """The best on validation among trials that reached the full horizon; of equals the earliest.
+    """The best on validation among trials that reached the horizon or their patience's end; of equals the earliest.
 
     Where none did, the untuned default stands in, because a value from before the horizon decides nothing; None
     where the default itself had failed. cut_by: what ended the search early, such as "time".
@@ -48,7 +48,7 @@ def choose_winner(
             recipe=best.recipe,
             search_validation=best.validation,
             default_recipe=default_recipe,
-            reason=f"best of {len(whole)} trials that reached the full horizon",
+            reason=f"best of {len(whole)} trials that reached the full horizon" + _by_patience(whole),
         )
     if any(t.status in ("failed", "out_of_memory") and t.recipe == default_recipe for t in trials):
         return None
@@ -60,6 +60,11 @@ def choose_winner(
         default_recipe=default_recipe,
         reason=f"no trial reached the full horizon{early}; the untuned default stands in",
     )
+
+
+def _by_patience(whole: Sequence[TrialResult]) -> str:
+    ended = sum(trial.cost.samples_seen < trial.horizon_samples for trial in whole)
+    return f", or ended by their patience ({ended})" if ended else ""
 
 
 def _loss(trial: TrialResult, metric: Metric) -> float:

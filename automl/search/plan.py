@@ -26,7 +26,8 @@ def describe_plan(request: RunRequest, contest: dict[str, Any], prepared: Prepar
         f"rows: {counts['train']:,} train, {counts['validation']:,} validation, {counts['test']:,} test (sealed)",
         f"models: {contest['reasons']['models']}",
         f"each contender gets {share}; every trial sees {contest['horizon_samples']:,} samples "
-        f"({contest['max_epochs']} epochs) unless it is stopped at {contest['rungs'][0]:,}",
+        f"({contest['max_epochs']} epochs) unless it is stopped at {contest['rungs'][0]:,}"
+        + (f" or has not improved for {patience:,}" if (patience := contest.get("patience_samples")) else ""),
         f"sampler: {contest['sampler']} ({contest['reasons']['sampler']})",
         f"finals: each winner and its untuned default on seeds {', '.join(map(str, contest['seeds']))}",
         "contenders:",

@@ -219,6 +219,8 @@ class Training:
                 while points and seen >= points[0][0]:
                     rung = points.pop(0)[1] or rung
                 self._evaluate(seen, rung, losses.take())
+                if points and self._out_of_patience(seen):
+                    break
                 if points and self.clock.device_seconds - saved_at >= CHECKPOINT_SECONDS and self.context.rank == 0:
                     state = {
                         "samples_seen": seen,
@@ -230,6 +232,26 @@ class Training:
                     save_checkpoint(resume_file, self.model, self.optimizer, state)
                     saved_at = self.clock.device_seconds
         resume_file.unlink(missing_ok=True)
+
+    def _out_of_patience(self, seen: int) -> bool:
+        """Whether validation has not improved for the patience that all contenders have; says so in the notes.
+
+        Samples before the last release do not count: until then blocks wait for their turn to learn. What the
+        training is worth stays its last evaluation: the weights that it ends with are those that are kept.
+        """
+        patience = self.spec.patience_samples
+        if patience is None:
+            return False
+        values = [row[self.metric.name] for row in self.curve]
+        best = max(range(len(values)), key=lambda at: values[at] if self.metric.higher_is_better else -values[at])
+        released = (self.recipe.head_only_share + self.recipe.release_share) * self.spec.horizon_samples
+        if seen - max(self.curve[best]["samples_seen"], released) < patience:
+            return False
+        self.outcome.notes.append(
+            f"ended by its patience at {seen:,} of {self.spec.horizon_samples:,} samples: "
+            f"validation had not improved since {self.curve[best]['samples_seen']:,}"
+        )
+        return True
 
     def _evaluate(self, seen: int, rung: int | None, train_loss: float) -> None:
         with self.clock.charging("validate"):

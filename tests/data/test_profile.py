@@ -100,6 +100,7 @@ def test_a_rare_class_is_an_imbalance_of_its_rows(tmp_path):
         "imbalance",
     )
     assert (finding.count, finding.rows[:2]) == (6, (0, 10))
+    assert "a run also searches logit adjustment" in finding.suggestion
 
 
 def test_equal_classes_are_no_imbalance(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from automl.data.quality import SEARCHED_RATIO
 from automl.search.space import check_file, shipped_directory
 from automl.tasks.imbalance import class_offsets, class_weights
 from automl.tasks.text_classification import TextClassification
@@ -100,7 +101,7 @@ def test_every_shipped_space_offers_the_same_remedies_after_none(file: Path) -> 
     for space in check_file(file):
         found = {parameter.name: parameter for parameter in space.parameters}
         assert set(found["imbalance"].choices) == {"none", "logit_adjust", "class_balanced", "balanced_sampler"}
-        assert dict(found["imbalance"].when_data) == {"class_ratio": 5}
+        assert dict(found["imbalance"].when_data) == {"class_ratio": SEARCHED_RATIO}
         assert (found["logit_adjust_tau"].low, found["logit_adjust_tau"].high) == (0.5, 1.5)
         assert all(space.complete(first)["imbalance"] == "none" for first in space.first_trials)
         balanced = space.for_data({"class_ratio": 2.0}).complete({})

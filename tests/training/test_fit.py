@@ -195,3 +195,37 @@ def test_the_optimizer_holds_no_state_for_frozen_blocks(world: Any, tmp_path: Pa
     assert frozen
     assert not held & {id(p) for p in frozen}
     assert all(id(p) not in {id(q) for q in inner.state} for p in frozen)
+
+
+STILL = {"learning_rate": 1e-9, "dropout": 0.0, "head_dropout": 0.0}
+
+
+@pytest.mark.parametrize("kind", ["trial", "final"])
+def test_a_training_without_improvement_ends_after_its_patience_and_says_so(
+    world: Any, tmp_path: Path, kind: str
+) -> None:
+    horizon = 6 * world[2].counts["train"]
+    spec = spec_of(
+        world, tmp_path, epochs=6, kind=kind, rungs=(horizon,), recipe=STILL, patience_samples=horizon // 3
+    )
+    training, context = run(spec)
+    seen = [report.row["samples_seen"] for report in context.reports]
+    assert len(seen) == 3, "the first of six evaluations is the best, and two more are its patience"
+    assert seen[-1] - seen[0] >= spec.patience_samples  # type: ignore[operator]
+    assert any("ended by its patience" in note for note in training.outcome.notes)
+    assert training.outcome.metrics["accuracy"] == context.reports[-1].value, "it is worth its last evaluation"
+    assert bool(training.outcome.predictions_file) == (kind == "final")
+
+
+def test_patience_does_not_run_while_blocks_wait_for_their_release(world: Any, tmp_path: Path) -> None:
+    horizon = 6 * world[2].counts["train"]
+    waiting = STILL | {"head_only_share": 0.3, "release_share": 0.2}
+    spec = spec_of(world, tmp_path, epochs=6, rungs=(horizon,), recipe=waiting, patience_samples=horizon // 3)
+    _, context = run(spec)
+    assert context.reports[-1].row["samples_seen"] >= horizon / 2 + horizon // 3
+
+
+def test_without_a_patience_a_training_runs_to_its_horizon(world: Any, tmp_path: Path) -> None:
+    spec = spec_of(world, tmp_path, epochs=6, recipe=STILL)
+    _, context = run(spec)
+    assert context.reports[-1].row["samples_seen"] == spec.horizon_samples
