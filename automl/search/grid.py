@@ -42,9 +42,13 @@ def grid(space: SearchSpace, levels: int) -> list[Recipe]:
     recipes: list[Recipe] = [dict(space.fixed)]
     for parameter in space.parameters:
         recipes = [
-            {**recipe, parameter.name: value}
+            made
             for recipe in recipes
-            for value in (points(parameter, levels) if parameter.active(recipe) else [space.fixed[parameter.name]])
+            for made in (
+                [{**recipe, parameter.name: value} for value in points(parameter, levels)]
+                if parameter.active(recipe)
+                else [recipe]  # it has the fixed value, or one from another range of this key
+            )
         ]
     return [space.complete(recipe) for recipe in recipes]
 

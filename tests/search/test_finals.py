@@ -30,10 +30,10 @@ def test_failed_finals_are_never_shipped() -> None:
 def test_a_trial_that_its_patience_ended_may_win_with_its_last_value_and_the_reason_tells() -> None:
     whole = replace(final(1, 0.8), kind="trial", horizon_samples=60, cost=Cost(samples_seen=60))
     ended = replace(final(2, 0.9), kind="trial", horizon_samples=60, cost=Cost(samples_seen=30))
-    winner = choose_winner([whole, ended], {}, get_metric("accuracy"), search_was_cut=False)
+    winner = choose_winner([whole, ended], {}, get_metric("accuracy"))
     assert winner is not None
     assert (winner.trial, winner.search_validation) == (ended.id, 0.9)
     assert "ended by their patience (1)" in winner.reason
-    alone = choose_winner([whole], {}, get_metric("accuracy"), search_was_cut=False)
+    alone = choose_winner([whole], {}, get_metric("accuracy"))
     assert alone is not None
     assert "patience" not in alone.reason

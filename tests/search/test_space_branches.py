@@ -9,6 +9,7 @@ import optuna
 import pytest
 
 from automl.errors import SpaceError
+from automl.search.grid import grid
 from automl.search.space import SearchSpace, check_file, describe
 from automl.search.study import make_sampler
 from tests.search.test_space import FIXED
@@ -71,6 +72,13 @@ def test_first_trials_speak_of_the_range_of_their_own_optimizer(space: SearchSpa
     for trial in space.first_trials:
         recipe = space.complete(trial)
         assert space.suggest(optuna.trial.FixedTrial(space.to_params(recipe))) == recipe
+
+
+def test_a_grid_takes_the_points_of_the_range_that_holds(space: SearchSpace) -> None:
+    recipes = grid(space.for_data({}).for_trials(12), 2)
+    assert len(recipes) == 2 + 2 * 2, "two rates of AdamW, and two of SGD with two momenta each"
+    for recipe in recipes:
+        assert (recipe["learning_rate"] > 1e-3) == (recipe["optimizer"] == "sgd")
 
 
 def test_a_space_with_ranges_and_conditions_survives_json(space: SearchSpace) -> None:
