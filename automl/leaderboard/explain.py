@@ -192,7 +192,7 @@ def _because(reason: str | None) -> str:
 
 
 def space_table(space: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, range and source of every searched parameter, then what is fixed."""
+    """Name, range and first value of every searched parameter, then what is fixed."""
     first = (space.get("first_trials") or [{}])[0]
     table = []
     for parameter in space.get("parameters", ()):
@@ -205,9 +205,14 @@ def space_table(space: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         cases = parameter.get("when") or []
         cases = [cases] if isinstance(cases, Mapping) else cases  # how runs were written before there were several
         told += ", where " + ", or ".join(_case(case) for case in cases) if cases else ""
-        table.append((parameter["name"], told, _value(first.get(parameter["name"]))))
+        started = first.get(parameter["name"]) if not cases or any(_holds(case, first) for case in cases) else None
+        table.append((parameter["name"], told, _value(started)))
     fixed = space.get("fixed") or {}
     return [*table, *((name, "fixed", _value(value)) for name, value in fixed.items())]
+
+
+def _holds(case: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
+    return all(recipe.get(other) in values for other, values in case.items())
 
 
 def _case(case: Mapping[str, Any]) -> str:

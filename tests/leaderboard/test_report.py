@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs
 from automl.errors import RunFolderError
 from automl.leaderboard.board import Leaderboard, make_board
 from automl.leaderboard.chart import label
+from automl.leaderboard.explain import space_table
 from automl.leaderboard.report import inline_json, write_report
 from automl.leaderboard.store import RunFolder
 from tests.leaderboard.run_folder import Contest, Plan
@@ -201,3 +202,16 @@ def test_a_run_scored_before_calibration_was_kept_still_makes_a_report(tmp_path:
     page = write_report(folder, board).read_text(encoding="utf-8")
     assert "The board" in page
     assert "calibration-0" not in page
+
+
+def test_a_range_that_does_not_hold_in_the_first_trial_shows_no_first_value() -> None:
+    rates = [
+        {"name": "learning_rate", "low": 1e-5, "high": 1e-3, "when": [{"optimizer": ["adamw"]}]},
+        {"name": "learning_rate", "low": 1e-3, "high": 0.1, "when": [{"optimizer": ["sgd"]}]},
+    ]
+    first = {"optimizer": "adamw", "learning_rate": 1e-4}
+    table = space_table({"parameters": rates, "first_trials": [first], "fixed": {}})
+    assert [(told.split(", where ")[1], value) for _, told, value in table] == [
+        ("optimizer is adamw", "0.0001"),
+        ("optimizer is sgd", "–"),
+    ]
