@@ -61,13 +61,13 @@ def even_rows(groups: NDArray[np.int64], generator: np.random.Generator) -> NDAr
 
     Within a group every row comes equally often too: drawing each anew would leave out a third of them by chance.
     """
-    present = np.unique(groups)
-    share, left = divmod(len(groups), len(present))
-    sizes = np.full(len(present), share)
-    sizes[generator.permutation(len(present))[:left]] += 1
+    _, counts = np.unique(groups, return_counts=True)
+    by_group = np.split(np.argsort(groups, kind="stable"), np.cumsum(counts)[:-1])
+    share, left = divmod(len(groups), len(counts))
+    sizes = np.full(len(counts), share)
+    sizes[generator.permutation(len(counts))[:left]] += 1
     drawn = []
-    for group, size in zip(present, sizes, strict=True):
-        rows = np.flatnonzero(groups == group)
+    for rows, size in zip(by_group, sizes, strict=True):
         whole, rest = divmod(int(size), len(rows))
         drawn += [rows] * whole + [generator.permutation(rows)[:rest]]
     return np.concatenate(drawn)
