@@ -28,8 +28,9 @@ def build_once(directory: Path, build: Callable[[Path], None]) -> None:
     with filelock.FileLock(f"{directory}.lock"):
         if directory.exists():
             return
+        for left in directory.parent.glob(f".{directory.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)  # of a process that died: whoever builds this holds the lock
         unfinished = directory.with_name(f".{directory.name}.{os.getpid()}")
-        shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         try:
             build(unfinished)

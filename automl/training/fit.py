@@ -29,7 +29,7 @@ from automl.training.clock import SlotClock
 from automl.training.context import Context, Report
 from automl.training.encoded import EncodedPart, encode_part
 from automl.training.evaluation import predict_rows, score_rows, standard_error
-from automl.training.frozen_prefix import StoredActivations, TooLarge, store_activations
+from automl.training.frozen_prefix import NotStored, StoredActivations, StoreKey, store_activations
 from automl.training.memory import RowsAtOnce
 from automl.training.optimizer import BlockwiseOptimizer
 from automl.training.recipe import Recipe
@@ -37,7 +37,7 @@ from automl.training.step import GradientStep
 from automl.training.stream import batch_stream
 from automl.training.unfreezing import Unfreezing
 from automl.training.used_rows import learning_used_rows
-from automl.types import TrialSpec
+from automl.types import Part, TrialSpec
 
 CURVE_POINTS = 6
 CHECKPOINT_SECONDS = 60.0
@@ -134,16 +134,26 @@ class Training:
         depth = self.unfreezing.frozen_depth
         if depth is None:
             return
-        parts = {"train": self.train, "validation": self.validation}
+        spec, checkpoint = self.spec, self.spec.contender.checkpoint
+        preprocessing = self.family.limits(checkpoint.path, self.processor) | self.padding
+        parts: dict[Part, EncodedPart] = {"train": self.train, "validation": self.validation}
         place = (self.blocks, depth, self.task, self.padding, self.device, self.autocast)
         try:
-            if self.task.is_augmented(self.spec.recipe):
-                raise TooLarge("inputs are augmented at random")
+            if self.task.is_augmented(spec.recipe):
+                raise NotStored("inputs are augmented at random")
             if not self.blocks.cuttable:
-                raise TooLarge(f"{type(self.model).__name__} cannot start in its middle")
-            with self.clock.charging("cache"):
-                stored = {p: store_activations(self.cache, p, part, *place) for p, part in parts.items()}
-        except TooLarge as reason:
+                raise NotStored(f"{type(self.model).__name__} cannot start in its middle")
+            stored = {}
+            for name, part in parts.items():
+                key = StoreKey(
+                    checkpoint=checkpoint.revision,
+                    data=spec.split_fingerprint,
+                    part=name,
+                    preprocessing=preprocessing,
+                )
+                with self.clock.charging("cache"):
+                    stored[name] = store_activations(self.cache, key, part, *place)
+        except NotStored as reason:
             self.outcome.notes.append(f"frozen activations are computed anew each time: {reason}")
             return
         self._activations = {id(parts[name]): activations for name, activations in stored.items()}

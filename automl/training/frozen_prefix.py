@@ -1,17 +1,23 @@
 """Activations of the blocks that never learn, computed once and read by every later epoch and trial.
 
-Exact because the frozen blocks stay in eval mode and text inputs are deterministic; activations are kept in the
-block's own output dtype. Padding differs between batches, which moves results at the level of float rounding.
+Exact because the frozen blocks stay in eval mode and their inputs do not vary; activations are kept in the block's
+own output dtype. A store is named after all that its values hang on (`StoreKey`), so it is never read for something
+else. Rows are padded with other rows when they are stored than when they are trained on, which moves results at the
+level of float rounding; where all rows are equally long, nothing moves.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,9 +26,10 @@ from torch import Tensor
 from automl.models.blocks import Blocks
 from automl.tasks.base import Task
 from automl.training.encoded import EncodedPart, build_once, sorted_batches
+from automl.types import Part
 
 QUOTA_BYTES = 8 * 2**30
-"""Largest store of one part; also never more than a fifth of the free disk."""
+"""Most that all stores of a run may hold; a new one also takes never more than a fifth of the free disk."""
 
 _BUILD_ROWS = 64
 _AS_NUMPY = {
@@ -47,28 +54,61 @@ class StoredActivations:
     def batch(self, indices: NDArray[np.int64], device: torch.device) -> Tensor:
         """What the block put out for these rows: (rows, longest, width), zero where a row is shorter, or items."""
         if not self.ragged:
-            return torch.from_numpy(np.ascontiguousarray(self.values[indices])).to(device).view(self.dtype)
+            return _on_device(np.ascontiguousarray(self.values[indices]), self.dtype, device)
         longest = int(np.diff(self.offsets)[indices].max())
         filled = np.zeros((len(indices), longest, *self.values.shape[1:]), dtype=self.values.dtype)
         for place, index in enumerate(indices):
             row = self.values[self.offsets[index] : self.offsets[index + 1]]
             filled[place, : len(row)] = row
-        return torch.from_numpy(filled).to(device).view(self.dtype)
+        return _on_device(filled, self.dtype, device)
 
 
-class TooLarge(Exception):
-    """Activations would not fit into the quota."""
+def _on_device(values: NDArray[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
+    tensor = torch.from_numpy(values)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()  # from other memory the copy would wait for the device, and the device for it
+    return tensor.to(device, non_blocking=True).view(dtype)
 
 
-def refuse_too_large(needed_bytes: int, directory: Path) -> None:
-    """Raises TooLarge when so many bytes are over the quota or over a fifth of the free disk."""
-    if needed_bytes > min(QUOTA_BYTES, shutil.disk_usage(directory).free // 5):
-        raise TooLarge(f"{needed_bytes / 2**30:.1f} GiB of activations exceed the quota")
+@dataclass(frozen=True, kw_only=True)
+class StoreKey:
+    """All that stored values hang on, beside the depth, the precision and the libraries.
+
+    checkpoint: its revision, which covers weights, config and the processor's files. data: fingerprint of the
+    split. preprocessing: what else decides how a row becomes numbers, such as its greatest length.
+    """
+
+    checkpoint: str
+    data: str
+    part: Part
+    preprocessing: Mapping[str, Any]
+
+
+class NotStored(Exception):
+    """Activations are computed anew each time, and why."""
+
+
+def refuse_too_large(needed_bytes: int, run_cache: Path) -> None:
+    """Raises NotStored where so many bytes more are over the quota of a run, or over a fifth of the free disk.
+
+    run_cache: the run's folder of caches, one folder a contender.
+    """
+    held = 0
+    for file in run_cache.glob("*/*prefix-*/values.npy"):
+        try:
+            held += file.stat().st_size
+        except FileNotFoundError:  # another process finished it, and gave it its name, just now
+            continue
+    allowed = min(QUOTA_BYTES - held, shutil.disk_usage(run_cache).free // 5)
+    if needed_bytes > allowed:
+        raise NotStored(
+            f"{needed_bytes / 2**30:.1f} GiB of activations exceed the quota: {allowed / 2**30:.1f} GiB are left"
+        )
 
 
 def store_activations(
     directory: Path,
-    name: str,
+    key: StoreKey,
     part: EncodedPart,
     blocks: Blocks,
     depth: int,
@@ -79,8 +119,12 @@ def store_activations(
 ) -> StoredActivations:
     """Output of block `depth` for every row of a part, computed on first use. directory: the contender's cache.
 
-    Raises TooLarge before anything is stored.
+    Raises NotStored before anything is stored.
     """
+    precision = "float32" if autocast is None else str(autocast).removeprefix("torch.")
+    libraries = {name: version(name) for name in ("torch", "transformers")}
+    whole = asdict(key) | {"depth": depth, "precision": precision, "device": device.type, **libraries}
+    described = json.dumps(whole, sort_keys=True)
 
     def build(target: Path) -> None:
         blocks.model.eval()
@@ -94,8 +138,12 @@ def store_activations(
             array = (output if view is None else output.view(view)).numpy()
             if store is None:
                 shape = (int(offsets[-1]), *array.shape[2 if part.ragged else 1 :])
-                refuse_too_large(int(np.prod(shape)) * array.itemsize, directory)
-                store = np.lib.format.open_memmap(target / "values.npy", mode="w+", dtype=kind, shape=shape)
+                with filelock.FileLock(
+                    directory.parent / "prefix-quota.lock"
+                ):  # two that fit one by one may not both
+                    refuse_too_large(int(np.prod(shape)) * array.itemsize, directory.parent)
+                    store = np.lib.format.open_memmap(target / "values.npy", mode="w+", dtype=kind, shape=shape)
+                (target / "key.json").write_text(described)
                 (target / "dtype.json").write_text(json.dumps(str(output.dtype).removeprefix("torch.")))
             if not part.ragged:
                 store[indices] = array
@@ -106,8 +154,8 @@ def store_activations(
         assert store is not None
         store.flush()
 
-    precision = "float32" if autocast is None else str(autocast).removeprefix("torch.")
-    folder = directory / f"prefix-{depth}-{precision}-{name}"
+    digest = hashlib.sha256(described.encode()).hexdigest()
+    folder = directory / f"prefix-{depth}-{key.part}-{digest[:16]}"
     directory.mkdir(parents=True, exist_ok=True)
     build_once(folder, build)
     dtype = getattr(torch, json.loads((folder / "dtype.json").read_text()))
