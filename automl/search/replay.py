@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -226,7 +226,7 @@ class _OneTraining:
     def finished(self) -> bool:
         return self.result is not None
 
-    def goes_on(self, spec: TrialSpec, rung: int | None, value: float, error: float) -> bool:
+    def goes_on(self, spec: TrialSpec, row: Mapping[str, Any], rung: int | None, value: float, error: float) -> bool:
         return True
 
     def end(self, result: TrialResult) -> None:
