@@ -285,6 +285,8 @@ def confusion_chart(
     axis = {"tickvals": places, "ticktext": ticks, "showgrid": False, "zeroline": False, "automargin": True}
     picture["xaxis"] |= {**axis, "tickangle": 0 if len(classes) <= 3 else -40}
     picture["yaxis"] |= {**axis, "autorange": "reversed"}
+    for side in ("xaxis", "yaxis"):
+        picture[side]["title"]["standoff"] = 10  # clear of the classes' names, however long
     head, rows = _confusion_table(confusion, classes)
     return Chart(
         id=f"confusion-{number}",

@@ -47,7 +47,7 @@ class Example:
 
 
 def examples(folder: RunFolder, board: Leaderboard, scores: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """By contender of the best rank, up to three: its confident mistakes with their inputs.
+    """By contender of the best rank, up to three: its confident mistakes, and whether their inputs are pictures.
 
     Empty where the test's inputs were cleared away, or nothing is often wrong. Reads inputs, never labels:
     those of the rows shown were written down when the test was scored.
@@ -69,7 +69,7 @@ def examples(folder: RunFolder, board: Leaderboard, scores: Mapping[str, Any]) -
             _example(values["row"], shown, one, classes)
             for values, shown, one in zip(taken, inputs, own, strict=True)
         ]
-        found.append({"name": name, "rows": rows})
+        found.append({"name": name, "rows": rows, "pictures": quote is _picture})
     return found
 
 

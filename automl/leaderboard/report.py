@@ -154,10 +154,10 @@ def _shown(row: LeaderboardRow, metric: Metric) -> dict[str, Any]:
         shown["interval"] = f"{score(row.test_low, metric)} to {score(row.test_high, metric)}"
     if row.tuned_minus_default is not None:
         factor, digits = (100, 1) if metric.points == 100 else (metric.points, 3)
-        mean, low, high = (row.tuned_minus_default[key] * factor for key in ("mean", "low", "high"))
-        shown["tuned"] = f"{mean:+.{digits}f}"
-        shown["tuned_interval"] = f"{low:+.{digits}f} to {high:+.{digits}f}"
-        if mean == low == high == 0:
+        values = [row.tuned_minus_default[key] * factor for key in ("mean", "low", "high")]
+        mean, low, high = (f"{value:+.{digits}f}".replace("-", "−") for value in values)
+        shown |= {"tuned": mean, "tuned_interval": f"{low} to {high}"}
+        if not any(values):
             shown |= {"tuned": "default won", "tuned_interval": ""}
     return shown
 

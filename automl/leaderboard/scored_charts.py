@@ -103,7 +103,8 @@ def pareto(rows: Sequence[LeaderboardRow], cost: Callable[[LeaderboardRow], floa
     order = sorted(range(len(rows)), key=lambda k: (cost(rows[k]), -_turned(rows[k], metric)))
     front: list[int] = []
     for place in order:
-        if not front or _turned(rows[place], metric) > _turned(rows[front[-1]], metric):
+        # equal but for the last bit of a mean over seeds is no better
+        if not front or _turned(rows[place], metric) > _turned(rows[front[-1]], metric) + 1e-9:
             front.append(place)
     return front
 
@@ -133,13 +134,14 @@ def _cost_chart(
         if own:
             traces.append(_dots(own, paid, factor, kind, shade))
     picture = layout(f"{axis} (log scale)", f"test {name}{unit(metric)}", 340)
-    low, high = math.log10(min(map(paid, shown))), math.log10(max(map(paid, shown)))
+    view = row_view(shown, factor)
+    picture["yaxis"]["range"] = list(view)
+    inside = [math.log10(paid(row)) for row in shown if not is_off(row, factor, view)]
+    low, high = min(inside), max(inside)
     room = 0.08 * max(high - low, 0.5)
     picture["xaxis"] |= {"type": "log", "range": [low - room, high + room]}
     if high - low > 1.5:
         picture["xaxis"]["dtick"] = 1  # powers of ten alone
-    view = row_view(shown, factor)
-    picture["yaxis"]["range"] = list(view)
     below = [
         f"{place} ({score(row.test_mean or 0.0, metric)})"
         for place, row in enumerate(shown, start=1)
@@ -200,7 +202,7 @@ def _dots(
         "error_y": {**spread, **errors},
         "marker": {"color": shade, "size": 9, "symbol": "circle" if kind == "contender" else "diamond"},
         "text": [f" {place}" for place, _ in own],
-        "textposition": "middle right",
+        "textposition": "top right",
         "textfont": {"color": "@ink", "size": 12, "weight": 600},
         "customdata": [label(row.contender) for _, row in own],
         "hovertemplate": "%{customdata}: %{y:.4g} at %{x:.4g}<extra></extra>",
