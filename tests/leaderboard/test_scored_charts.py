@@ -31,6 +31,12 @@ def test_the_front_holds_rows_that_none_beats_for_less(rows: tuple[LeaderboardRo
     assert pareto(made, lambda row: row.device_seconds, losses) == [3]
 
 
+def test_a_mean_that_differs_in_its_last_bit_is_not_worth_more(rows: tuple[LeaderboardRow, ...]) -> None:
+    made = [replace(rows[0], device_seconds=c, test_mean=m) for c, m in ((5.0, 0.3), (9.0, 0.1 + 0.2))]
+    assert 0.1 + 0.2 > 0.3, "by the last bit"
+    assert pareto(made, lambda row: row.device_seconds, ACCURACY) == [0]
+
+
 def test_every_row_is_in_the_note_and_the_table(rows: tuple[LeaderboardRow, ...]) -> None:
     chart = search_cost_chart(rows, ACCURACY)
     assert chart is not None
@@ -55,3 +61,12 @@ def test_a_baseline_beyond_the_edge_is_told_in_words(rows: tuple[LeaderboardRow,
     low = chart.figure["layout"]["yaxis"]["range"][0]
     assert (rows[number - 1].test_low or 0) * 100 < low
     assert f"{number} (" in chart.note.partition("Beyond the picture's edge:")[2]
+
+
+def test_a_row_beyond_the_edge_does_not_squeeze_the_others_costs(rows: tuple[LeaderboardRow, ...]) -> None:
+    made = [
+        replace(row, device_seconds=0.001 if row.contender == "constant" else 100.0 + k) for k, row in enumerate(rows)
+    ]
+    chart = search_cost_chart(made, ACCURACY)
+    assert chart is not None
+    assert chart.figure["layout"]["xaxis"]["range"][0] > 1.9, "a log of 0.001 would be -3"
