@@ -178,11 +178,13 @@ def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tra
     tracker.start(_run_info(folder, request, contest))
     status = "failed"
     try:
-        run_contest(folder, request, contest, prepared, tracker)
-        tracker.phase("report")
-        with timed(folder, "report"):
-            ship_models(folder, prepared)
-            measure_models(folder, prepared)
+        with folder.telling_full_disk():
+            run_contest(folder, request, contest, prepared, tracker)
+            folder.drop_spare()  # nothing more is trained that could be lost
+            tracker.phase("report")
+            with timed(folder, "report"):
+                ship_models(folder, prepared)
+                measure_models(folder, prepared)
         found = make_board(folder, why="winners fixed, finals done")
         _write_cards(folder, found, contest)
         write_report(folder, found)

@@ -7,6 +7,7 @@ AutoMLError                 has an exit code and a message in three parts: found
 │   ├── CheckpointError     a model name that leads to no usable weights
 │   ├── SpaceError          a search-space file that is not right
 │   ├── RunFolderError      the run folder is another run's, locked, or incomplete
+│   ├── DiskFull            a run was paused because its disk has no room; what was finished is kept
 │   └── MissingExtra        an optional package is not installed
 └── InternalError           exit 3: ours; a log is written
     └── SealedTest          something asked for test labels before the winners were fixed
@@ -14,7 +15,19 @@ AutoMLError                 has an exit code and a message in three parts: found
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
+from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_full_disk(problem: BaseException) -> bool:
+    """Whether something failed for want of disk space. Libraries in other languages tell it by their text alone."""
+    if isinstance(problem, OSError) and problem.errno in _FULL:
+        return True
+    text = str(problem)
+    return "No space left on device" in text or "Disk quota exceeded" in text
 
 
 class AutoMLError(Exception):
@@ -58,6 +71,16 @@ class SpaceError(UserError):
 
 class RunFolderError(UserError):
     pass
+
+
+class DiskFull(UserError):
+    @classmethod
+    def of(cls, run: Path | str) -> DiskFull:
+        return cls(
+            f"the disk of {run} is full; the run is paused, and what was finished is kept",
+            "room for its records, checkpoints and models",
+            f"Free some space, then go on with: automl resume {run}",
+        )
 
 
 class MissingExtra(UserError):

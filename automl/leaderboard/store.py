@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -16,9 +17,13 @@ import filelock
 import yaml
 
 from automl.config import RunRequest
-from automl.errors import RunFolderError
+from automl.errors import AutoMLError, DiskFull, RunFolderError, is_full_disk
 from automl.leaderboard import chain
 from automl.types import Contender, Spend, TrialResult, TrialSpec
+
+SPARE = ".spare"
+"""Space kept back in a run folder, so that a full disk loses no record of what was already paid for."""
+_SPARE_BYTES = 1 << 20
 
 
 def now() -> str:
@@ -45,16 +50,32 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
     A line cut off by a crash is ended first, so that it stays alone; the chain passes over it.
     """
     content = chain.plain(value)
-    with open(path, "ab+") as file:
+    with open(path, "ab+", buffering=0) as file:  # a buffer would try again on closing what found no room
         line = chain.chained(path.name, content, chain.last_line(file))
         data = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode()
-        if file.seek(0, os.SEEK_END) > 0:
+        end = file.seek(0, os.SEEK_END)
+        if end > 0:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 data = b"\n" + data
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            _write_whole(file, data)
+        except OSError as error:
+            file.truncate(end)
+            if not is_full_disk(error):
+                raise
+            spare = path.with_name(SPARE)
+            if not spare.exists():
+                raise DiskFull.of(path.parent) from error
+            spare.unlink()  # the last records fit into it; whoever runs the trainings sees that it is gone
+            _write_whole(file, data)
+
+
+def _write_whole(file: io.FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+    os.fsync(file.fileno())
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -157,6 +178,42 @@ class RunFolder:
             yield
         finally:
             lock.release()
+
+    # -- the disk ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def telling_full_disk(self) -> Iterator[None]:
+        """Raises DiskFull for whatever failed inside for want of space."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, AutoMLError) or not is_full_disk(error):
+                raise
+            raise DiskFull.of(self.path) from error
+
+    def keep_spare(self) -> None:
+        """Keep some space back for the last records. Raises DiskFull where there is none."""
+        spare = self.path / SPARE
+        if not spare.exists():
+            with self.telling_full_disk():
+                temporary = spare.with_name(f"{SPARE}.{os.getpid()}")
+                try:
+                    temporary.write_bytes(bytes(_SPARE_BYTES))
+                    temporary.replace(spare)
+                finally:
+                    temporary.unlink(missing_ok=True)
+
+    @property
+    def spare_is_used(self) -> bool:
+        return not (self.path / SPARE).exists()
+
+    def drop_spare(self) -> None:
+        (self.path / SPARE).unlink(missing_ok=True)
+
+    def drop_checkpoint(self, training: str) -> None:
+        """Remove what a training had kept for its retry; nothing where it kept nothing."""
+        for file in self.checkpoints.glob(f"{training}.resume.pt*"):
+            file.unlink(missing_ok=True)
 
     # -- records -------------------------------------------------------------------------------------
 

@@ -219,7 +219,10 @@ def run_contest(
             return None
         return request.time_limit - before - (time.monotonic() - started)
 
+    folder.keep_spare()
     trials = folder.trials()
+    for trial in trials:
+        folder.drop_checkpoint(trial.id)  # a crash came between its record and this
     ledger.reconcile(trials)
     templates = trial_templates(folder, contest, prepared)
     agenda = Agenda(folder, contest, templates, ledger, contest["sampler"], seconds_left, tracker.note)

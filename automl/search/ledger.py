@@ -13,28 +13,27 @@ class Ledger:
 
     def __init__(self, folder: RunFolder, budget: Budget, clock: Callable[[], str] = now) -> None:
         self._folder, self._budget, self._clock = folder, budget, clock
-        self._charged: set[str] = set()
+        self._charged: set[tuple[str, str]] = set()
         self._search: dict[str, float] = {}
         self._finals: dict[str, float] = {}
         for spend in folder.ledger():
-            self._charged.add(spend.trial)
             self._add(spend)
 
     def _add(self, spend: Spend) -> None:
+        self._charged.add((spend.trial, spend.kind))
         sums = self._finals if _is_final(spend.trial) else self._search
         sums[spend.contender] = sums.get(spend.contender, 0.0) + spend.device_seconds
 
     def charge(self, result: TrialResult) -> None:
-        """Write what a training spent; nothing when it is already in the books."""
-        if result.id in self._charged:
-            return
-        self._charged.add(result.id)
+        """Write what a training spent, kind by kind; nothing of what is already in the books."""
         final = result.kind in ("final", "default")
         kinds: dict[SpendKind, float] = {}
         for kind, seconds in result.spent.items():
             booked: SpendKind = "final" if final and kind in ("train", "validate") else kind  # type: ignore[assignment]
             kinds[booked] = kinds.get(booked, 0.0) + seconds
         for kind, seconds in kinds.items():
+            if (result.id, kind) in self._charged:
+                continue  # a crash may have come between two kinds
             spend = Spend(
                 contender=result.contender,
                 trial=result.id,

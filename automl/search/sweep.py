@@ -34,12 +34,12 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from automl.errors import RequestError
+from automl.errors import DiskFull, RequestError, is_full_disk
 from automl.leaderboard.store import RunFolder, now
 from automl.search.agenda import Agenda
 from automl.tracking.base import Tracker
 from automl.training.clock import read_heartbeat
-from automl.training.workers import free_group, trainable
+from automl.training.workers import DISK_FULL, free_group, trainable
 from automl.types import Cost, TrialResult, TrialSpec, TrialStatus
 
 RETRIES = 2
@@ -128,6 +128,7 @@ class Sweep:
         self._micro_batches: dict[str, int] = {}
         for result in folder.trials():
             self._remember(result.contender, result.micro_batch)
+        self._pause: DiskFull | None = None
         agenda.slots = slots.count
         self.finals_since: float | None = None if agenda.searching else time.monotonic()
 
@@ -135,13 +136,17 @@ class Sweep:
 
     def start(self, trial_id: str) -> TrialSpec | None:
         """The next spec for a new Tune trial, recorded before it runs."""
-        if len(self._live) >= self._slots.count:
+        if len(self._live) >= self._slots.count or self._pausing():
             return None
         spec = self._agenda.next()
         if spec is None:
             return None
         spec = replace(spec, micro_batch=self._micro_batches.get(spec.contender.name, spec.micro_batch))
-        self._folder.append_started(spec)
+        try:
+            self._folder.append_started(spec)
+        except DiskFull as full:
+            self._pause = full
+            return None
         self._live[trial_id] = _Live(spec, started_at=now())
         self._tracker.trial_started(spec)
         return spec
@@ -153,7 +158,13 @@ class Sweep:
 
     @property
     def finished(self) -> bool:
-        return not self._live and self._agenda.finished
+        return not self._live and (self._pause is not None or self._agenda.finished)
+
+    def _pausing(self) -> bool:
+        """Whether the disk is full: nothing starts then, and what runs is stopped, to go on from its checkpoint."""
+        if self._pause is None and self._folder.spare_is_used:
+            self._pause = DiskFull.of(self._folder.path)
+        return self._pause is not None
 
     def message(self, trial_id: str, told: Mapping[str, Any]) -> bool:
         """Take a report; False when the training is to stop."""
@@ -161,7 +172,11 @@ class Sweep:
         live.told |= told
         self._remember(live.spec.contender.name, told.get("micro_batch"))
         if told["event"] == "end":
+            if told["status"] == DISK_FULL:
+                self._pause = DiskFull.of(self._folder.path)
             return True
+        if self._pausing():
+            return False
         row = told["row"]
         # a retried training reports again what its lost attempt had reported
         live.curve = [old for old in live.curve if old["samples_seen"] < row["samples_seen"]] + [row]
@@ -175,17 +190,32 @@ class Sweep:
         if self._slots.workers > 1:
             free_group(trial_id)
         live = self._live.pop(trial_id)
+        whole = live.told.get("event") == "end" and live.told["status"] != DISK_FULL
+        if self._pause is not None and not whole and not live.stopped:
+            return  # it was not over; its seconds so far are in its heartbeat
         heartbeat = self._folder.heartbeats / f"{live.spec.id}.json"
         if died and live.told.get("event") != "end":
             live.told |= {"spent": read_heartbeat(heartbeat) or live.told.get("spent", {})}
             live.told |= {"status": "failed", "error": f"the training process died {RETRIES + 1} times"}
         result = _result(live)
-        self._agenda.end(result)
+        try:
+            self._agenda.end(result)
+        except (OSError, DiskFull) as error:
+            if not isinstance(error, DiskFull) and not is_full_disk(error):
+                raise
+            self._pause = DiskFull.of(self._folder.path)  # it is resumed, or told again from its record
+            return
         heartbeat.unlink(missing_ok=True)
+        self._folder.drop_checkpoint(live.spec.id)
         self._tracker.trial_ended(live.spec, result)
         if self.finals_since is None and not self._agenda.searching:
             self.finals_since = time.monotonic()
             self._tracker.phase("finals")
+
+    def raise_pause(self) -> None:
+        """Raises DiskFull where that is why the run does not go on."""
+        if self._pause is not None:
+            raise self._pause
 
     # -- the run ---------------------------------------------------------------------------------------------
 
@@ -217,7 +247,9 @@ class Sweep:
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             ),
         )
-        tuner.fit()
+        with self._folder.telling_full_disk():
+            tuner.fit()
+        self.raise_pause()
         if not self.finished:
             raise KeyboardInterrupt  # Tune swallows the signal and returns
 

@@ -6,6 +6,8 @@ There are no random streams to keep: whatever is random is drawn by the place in
 from __future__ import annotations
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,15 @@ from torch import nn
 
 from automl.training.optimizer import BlockwiseOptimizer
 
+MOST_DISK_SHARE = 0.5
+"""Checkpoints of unfinished trainings take at most this share of the space that is free without them."""
 
-def save_checkpoint(file: Path, model: nn.Module, optimizer: BlockwiseOptimizer, state: dict[str, Any]) -> None:
-    """Write everything that a bit-exact continuation needs, whole or not at all."""
+
+def save_checkpoint(file: Path, model: nn.Module, optimizer: BlockwiseOptimizer, state: dict[str, Any]) -> bool:
+    """Write everything that a bit-exact continuation needs, whole or not at all; whether there was room for it.
+
+    A checkpoint saves time where a process dies, and is never worth a full disk: without room the last one stays.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     learning = {name: value for name, value in model.named_parameters() if value.requires_grad}
     values = {
@@ -26,8 +34,31 @@ def save_checkpoint(file: Path, model: nn.Module, optimizer: BlockwiseOptimizer,
         "optimizer": optimizer.state_dict(),
     }
     temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    torch.save(values, temporary)
-    os.replace(temporary, file)
+    if not has_room(file.parent, _bytes(values)):
+        return False
+    try:
+        torch.save(values, temporary)
+        os.replace(temporary, file)
+    except (OSError, RuntimeError):  # torch tells of a full disk by a RuntimeError of its own
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def has_room(directory: Path, needed: int) -> bool:
+    """Whether so many bytes more keep all checkpoints within their share of the disk."""
+    held = sum(file.stat().st_size for file in directory.glob("*.resume.pt*"))
+    free = shutil.disk_usage(directory).free
+    return held + needed <= (free + held) * MOST_DISK_SHARE
+
+
+def _bytes(values: Any) -> int:
+    """Bytes of all tensors in a nest of dicts and lists."""
+    if isinstance(values, torch.Tensor):
+        return values.numel() * values.element_size()
+    inner = values.values() if isinstance(values, dict) else values if isinstance(values, list | tuple) else ()
+    return sum(_bytes(value) for value in inner)
 
 
 def load_checkpoint(

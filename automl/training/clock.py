@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -66,8 +66,14 @@ class SlotClock:
         if self._file is None:
             return
         temporary = self._file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(self.spent))
-        os.replace(temporary, self._file)
+        try:
+            temporary.write_text(json.dumps(self.spent))
+            os.replace(temporary, self._file)
+        except (
+            OSError
+        ):  # a full disk: a beat that is missing costs a crash some seconds of memory, a training nothing
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     @property
     def device_seconds(self) -> float:

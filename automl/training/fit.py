@@ -239,7 +239,8 @@ class Training:
                         "step": self.step.state(),
                         "evaluated_at_once": self.evaluated_at_once.rows,
                     }
-                    save_checkpoint(resume_file, self.model, self.optimizer, state)
+                    if not save_checkpoint(resume_file, self.model, self.optimizer, state):
+                        self._note("the disk had no room for a checkpoint")
                     saved_at = self.clock.device_seconds
         resume_file.unlink(missing_ok=True)
 
@@ -262,6 +263,10 @@ class Training:
             f"validation had not improved since {self.curve[best]['samples_seen']:,}"
         )
         return True
+
+    def _note(self, text: str) -> None:
+        if text not in self.outcome.notes:
+            self.outcome.notes.append(text)
 
     def _evaluate(self, seen: int, rung: int | None, train_loss: float) -> None:
         with self.clock.charging("validate"):

@@ -25,7 +25,7 @@ from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _in
 from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from torch import Tensor
 
-from automl.errors import AutoMLError
+from automl.errors import AutoMLError, is_full_disk
 from automl.leaderboard.store import RunFolder
 from automl.registry import parts
 from automl.tasks.base import Task
@@ -37,6 +37,8 @@ from automl.training.memory import OUT_OF_MEMORY, NotOneRow, is_out_of_memory
 from automl.types import TrialSpec
 
 _GROUPS = b"automl_worker_groups"
+DISK_FULL = "disk_full"
+"""How a training says that it has to wait for space: it is no result, and it runs again."""
 KNOWN_TO_ALL = (Diverged, NotOneRow)
 """What every worker of a training raises at the same point."""
 
@@ -179,6 +181,8 @@ def how_it_failed(problem: BaseException) -> tuple[str, str]:
     """Status and one-line reason of a training that raised; a surprise leaves its traceback in the log."""
     if is_out_of_memory(problem):
         return "out_of_memory", _one_line(problem)
+    if is_full_disk(problem):
+        return DISK_FULL, _one_line(problem)
     if isinstance(problem, Diverged | AutoMLError):
         return "failed", str(problem)
     traceback.print_exc()
