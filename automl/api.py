@@ -87,6 +87,27 @@ def resume(path: Path | str, *, trackers: Sequence[Tracker] = ()) -> Board:
         return _compete(folder, request, load_prepared(folder.data), tracker)
 
 
+def extend(
+    path: Path | str,
+    *,
+    trials: int | None = None,
+    device_seconds: float | None = None,
+    models: Sequence[str] = (),
+    trackers: Sequence[Tracker] = (),
+) -> Board:
+    """Give every contender of a run more of its budget, or the run further models, under the same terms."""
+    require_training()
+    folder = RunFolder.existing(path)
+    with folder.lock():
+        from automl.search.extend import extend_contest
+
+        request = folder.read_request().resolved(out=str(folder.path))
+        require_training(request.adapt)
+        prepared = load_prepared(folder.data)
+        extend_contest(folder, request, prepared, trials, device_seconds, models)
+        return _compete(folder, request, prepared, _trackers(request, trackers))
+
+
 def board(path: Path | str) -> Leaderboard:
     """The leaderboard again, recomputed from the run folder's records, without torch; and the report."""
     folder = RunFolder.existing(path)

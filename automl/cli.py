@@ -90,6 +90,15 @@ def _add_run_folder(parser: argparse.ArgumentParser) -> None:
     _json(parser, "leaderboard.json")
 
 
+def _add_extend(parser: argparse.ArgumentParser) -> None:
+    _add_run_folder(parser)
+    parser.add_argument("--trials", metavar="+N", help="so many trials more for every contender")
+    parser.add_argument(
+        "--budget", metavar="+TIME", help="so much more device time for every contender, such as +10m"
+    )
+    parser.add_argument("--models", metavar="A,B", help="further models; each gets what the others have got")
+
+
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, such as runs/reviews")
     _json(parser, "every check and what it found")
@@ -149,6 +158,7 @@ COMMANDS: dict[str, tuple[str, Adder]] = {
     "inspect": ("what the data is and what is wrong with it, before anything is spent", _add_inspect),
     "plan": ("what `run` would do with the same options; nothing is done", add_request_options),
     "resume": ("go on with a run after a crash or Ctrl-C", _add_run_folder),
+    "extend": ("more budget for every contender of a run, or further models", _add_extend),
     "board": ("the leaderboard again, recomputed from the run folder without torch", _add_run_folder),
     "verify": ("whether a run folder was edited, and its board follows from its records", _add_verify),
     "replay": ("train a row's final again and say whether it matches", _add_replay),

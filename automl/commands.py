@@ -79,6 +79,32 @@ def resume(arguments: argparse.Namespace) -> int:
     return _publish(board.directory, arguments.json)
 
 
+def extend(arguments: argparse.Namespace) -> int:
+    from automl import api
+    from automl.config import parse_duration, split_names
+    from automl.progress import LiveView
+
+    trials = (arguments.trials or "").removeprefix("+")
+    if arguments.trials is not None and (not trials.isdecimal() or int(trials) == 0):
+        raise RequestError(
+            f"--trials is {arguments.trials!r}", "a number of further trials, such as +8", "Correct it"
+        )
+    try:
+        seconds = parse_duration(arguments.budget.removeprefix("+")) if arguments.budget is not None else None
+    except ValueError as error:
+        raise RequestError(f"--budget is {arguments.budget!r}", str(error), "Correct it") from None
+    models: Any = split_names((arguments.models or "").removeprefix("+")) or ()
+    with contextlib.redirect_stdout(sys.stderr):
+        found = api.extend(
+            arguments.run,
+            trials=int(trials) if trials else None,
+            device_seconds=seconds,
+            models=models,
+            trackers=(LiveView(),),
+        )
+    return _publish(found.directory, arguments.json)
+
+
 def board(arguments: argparse.Namespace) -> int:
     from automl import api
 
@@ -247,7 +273,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def run_directory(arguments: argparse.Namespace) -> Path | None:
     """The run folder that a command's arguments mean; None where they mean none."""
-    if arguments.command in ("resume", "board", "predict", "verify", "replay"):
+    if arguments.command in ("resume", "extend", "board", "predict", "verify", "replay"):
         return Path(arguments.run)
     if arguments.command not in ("run", "demo"):
         return None
@@ -282,6 +308,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
         inspect,
         plan,
         resume,
+        extend,
         board,
         verify,
         replay,

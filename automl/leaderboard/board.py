@@ -13,7 +13,7 @@ from automl.leaderboard.comparability import limited, not_comparable_because
 from automl.leaderboard.markdown import to_markdown
 from automl.leaderboard.rows import make_rows
 from automl.leaderboard.score import ScoredRun, score_run
-from automl.leaderboard.search_notes import search_notes
+from automl.leaderboard.search_notes import extension_notes, search_notes
 from automl.leaderboard.statistics import ALPHA, ASSUMED_SEED_SD, LEVEL, Comparison
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.verdict import verdict, winner_of
@@ -146,7 +146,7 @@ def _protocol(
         },
         "test_openings": folder.test_accesses(),
         "records": folder.seals(),
-        "notes": search_notes(folder.read_winners()),
+        "notes": [*extension_notes(contest), *search_notes(folder.read_winners())],
         "deviations": [*contest.get("deviations", ()), *_deviations(folder, contest, rows)],
     }
 

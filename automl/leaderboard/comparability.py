@@ -48,8 +48,9 @@ def _finals(
     elif counts and set(counts.values()) != {len(contest["seeds"])} and not limited(contest):
         yield f"every contender has {next(iter(counts.values()))} finals instead of {len(contest['seeds'])}"
     by_id = {one.id: one for one in trials}
+    superseded = folder.superseded()
     for name, winner in folder.read_winners().items():
-        finals = [one for one in trials if one.contender == name and one.kind == "final"]
+        finals = [one for one in trials if one.contender == name and one.kind == "final" and one.id not in superseded]
         strange = [one.id for one in finals if one.recipe != (winner or {}).get("recipe")]
         if strange:
             yield f"{_some(strange)} did not use the winning recipe of {name}"

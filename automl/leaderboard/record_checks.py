@@ -152,10 +152,12 @@ def check_finals(evidence: Evidence) -> list[Finding]:
     if not evidence.winners_are_fixed:
         return []
     found = []
+    superseded = evidence.folder.superseded()
     for name in evidence.contenders:
         winner = evidence.winners[name]
         for kind, key in (("final", "recipe"), ("default", "default_recipe")):
             own = [one for one in evidence.trainings if (one.result.contender, one.result.kind) == (name, kind)]
+            own = [one for one in own if one.result.id not in superseded]
             found += [
                 one.wrong(f"its recipe is not the {key} of {name} in winners.json")
                 for one in own

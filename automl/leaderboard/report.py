@@ -71,7 +71,7 @@ def inline_json(value: Any) -> Markup:
 def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
     contest, metric = folder.read_contest(), get_metric(board.metric)
     scores = json.loads(folder.scores_file.read_text(encoding="utf-8"))
-    trials, findings = folder.trials(), folder.profile().get("findings", [])
+    trials, findings = folder.counting_trials(), folder.profile().get("findings", [])
     quoted = examples(folder, board, scores)
     names = [row.contender for row in board.rows if row.kind == "contender"]
     curves = [charts.curves_chart(trials, name, index, metric) for index, name in enumerate(names)]

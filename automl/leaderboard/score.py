@@ -104,7 +104,7 @@ def score_run(folder: RunFolder, why: str, who: str | None = None, opened: Opene
     labels = (opened or open_test(folder, why, who)).labels
     metrics = [get_metric(name) for name in dict.fromkeys([contest["metric"], *contest["metrics"]])]
     draws = TestDraws(len(labels))
-    trials, classes = folder.trials(), len(contest["schema"]["classes"])
+    trials, classes = folder.counting_trials(), len(contest["schema"]["classes"])
 
     def scored(name: str, results: Sequence[TrialResult], kind: str) -> ScoredTrainings:
         chosen = sorted((r for r in results if r.contender == name and r.kind == kind), key=lambda r: r.seed)

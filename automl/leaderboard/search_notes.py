@@ -6,6 +6,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
+def extension_notes(contest: Mapping[str, Any]) -> list[str]:
+    """That the run was extended, by what, and whether somebody had seen the test by then."""
+    return [_extension(one) for one in contest.get("extensions", ())]
+
+
+def _extension(one: Mapping[str, Any]) -> str:
+    parts = []
+    if one["trials"]:
+        parts.append(f"{one['trials']} trials for each contender")
+    if one["device_seconds"]:
+        parts.append(f"{one['device_seconds']:g} device-seconds for each contender")
+    if one["contenders"]:
+        parts.append(f"the contenders {', '.join(one['contenders'])}")
+    seen = "adaptive: the test had been opened before" if one["test_had_been_opened"] else "the test was still sealed"
+    return f"extended on {one['at'][:10]} by {' and '.join(parts)}; {seen}"
+
+
 def search_notes(winners: Mapping[str, Any]) -> list[str]:
     """Of every contender: winners at the edge of a range, and early stopping that switched itself off."""
     return [note for name, winner in winners.items() for note in _notes(name, winner or {})]

@@ -308,13 +308,42 @@ class RunFolder:
 
     def write_winners(self, winners: Mapping[str, Any]) -> None:
         """Fix the winners; from here on the test may be opened, and nothing may be chosen any more."""
-        value = {"at": now(), "winners": winners}
+        value = {"at": now(), "winners": winners, "before": self._json(self.winners_file).get("before", [])}
         write_atomically(self.winners_file, json.dumps(value, indent=1, ensure_ascii=False))
 
     def read_winners(self) -> dict[str, Any]:
         """By contender: {"trial", "recipe", "search_validation", "default_recipe", "reason"}; {} before."""
         winners: dict[str, Any] = self._json(self.winners_file).get("winners", {})
         return winners
+
+    def reopen_winners(self) -> None:
+        """Let the search go on: no winner is fixed, those of before stay on record, and their board is put aside."""
+        old = self._json(self.winners_file)
+        before = [*old.get("before", []), {key: old[key] for key in ("at", "winners") if key in old}]
+        value = {"at": now(), "winners": {}, "before": before}
+        write_atomically(self.winners_file, json.dumps(value, indent=1, ensure_ascii=False))
+        for file in (self.leaderboard_json, self.leaderboard_md, self.report_html):
+            if file.exists():
+                file.rename(file.with_stem(f"{file.stem}-before-{len(before)}"))
+
+    def superseded(self) -> frozenset[str]:
+        """Finals of recipes that had won before the run was extended, and do not any more: they count no longer."""
+        earlier: list[dict[str, Any]] = [
+            one.get("winners", {}) for one in self._json(self.winners_file).get("before", [])
+        ]
+        winners = self.read_winners()
+        return frozenset(
+            trial.id
+            for trial in (self.trials() if earlier else ())
+            if trial.kind == "final"
+            and trial.recipe != (winners.get(trial.contender) or {}).get("recipe")
+            and any(trial.recipe == (one.get(trial.contender) or {}).get("recipe") for one in earlier)
+        )
+
+    def counting_trials(self) -> list[TrialResult]:
+        """Every ended training but superseded finals."""
+        superseded = self.superseded()
+        return [trial for trial in self.trials() if trial.id not in superseded]
 
     def measurements(self) -> dict[str, Any]:
         """By row: {"latency_ms_p50", "latency_ms_p95", "parameters", "size_bytes"}; {} where not measured."""

@@ -133,7 +133,7 @@ def _final(folder: RunFolder, contender: Contender, seed: int | None) -> TrialRe
     """The final that is replayed. Raises RunFolderError where it did not complete or has another recipe."""
     finals = {
         one.seed: one
-        for one in folder.trials()
+        for one in folder.counting_trials()
         if one.contender == contender.name and one.kind == "final" and one.status == "completed"
     }
     if not finals:

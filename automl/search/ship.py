@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 from automl.data.prepare import read_part
@@ -29,12 +30,13 @@ def median_final(finals: list[TrialResult]) -> TrialResult | None:
 def ship_models(folder: RunFolder, prepared: PreparedData) -> None:
     """Move every contender's median final to models/ and drop the other finals' weights."""
     for contender in folder.contenders():
-        finals = [t for t in folder.trials() if t.contender == contender.name and t.kind == "final"]
+        finals = [t for t in folder.counting_trials() if t.contender == contender.name and t.kind == "final"]
         target = folder.models / contender.slug
         chosen = median_final(finals)
-        if chosen is not None and not target.exists():
+        if chosen is not None and _shipped(target) != chosen.id:
             assert chosen.model_dir is not None
             source = folder.path / chosen.model_dir
+            _withdraw(folder, contender)
             facts = {
                 "task": prepared.schema.task,
                 "schema": prepared.schema.to_json(),
@@ -49,6 +51,20 @@ def ship_models(folder: RunFolder, prepared: PreparedData) -> None:
         for final in finals:
             if final.model_dir:
                 shutil.rmtree(folder.path / final.model_dir, ignore_errors=True)
+
+
+def _shipped(target: Path) -> str | None:
+    """The final whose model lies there."""
+    facts = target / MODEL_FACTS
+    return json.loads(facts.read_text(encoding="utf-8"))["trained_as"] if facts.exists() else None
+
+
+def _withdraw(folder: RunFolder, contender: Contender) -> None:
+    """Remove the model of an earlier winner, and what was measured of it."""
+    shutil.rmtree(folder.models / contender.slug, ignore_errors=True)
+    found = folder.measurements()
+    if found.pop(contender.name, None) is not None:
+        write_atomically(folder.measurements_file, json.dumps(found, indent=1))
 
 
 def measure_models(folder: RunFolder, prepared: PreparedData) -> None:
