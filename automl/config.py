@@ -82,7 +82,9 @@ class RunRequest(BaseModel):
     address: str | None = Field(None, description="a running Ray cluster (default: a local one)")
     search_spaces: str | None = Field(None, description="a folder of search-space files, looked up first")
     sampler: Literal["tpe", "gp", "random", "grid", "auto"] = Field(
-        "tpe", description="how trials after the first ones are proposed"
+        "tpe",
+        description="how trials after the first ones are proposed; gp leaves out trials that were stopped early, "
+        "auto is grid where every recipe can be tried and tpe elsewhere",
     )
     margin: float = Field(
         0.5, ge=0, le=100, description="differences within this many points count as practically equal"

@@ -319,7 +319,9 @@ class Agenda:
             return ()
         entry.trials.append(result)
         entry.study.tell(result, entry.template.rungs)
-        return entry.rungs.settle(result.number) if result.status == "completed" else ()
+        if result.status != "completed" or result.validation is None:
+            return ()
+        return entry.rungs.settle(result.number, result.validation)
 
 
 def foresight_told(one: Foresight) -> str:

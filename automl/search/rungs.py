@@ -69,7 +69,7 @@ class Rungs:
         self._eta, self._sign, self._protected = eta, 1.0 if higher_is_better else -1.0, protected
         self._below, self._horizon = rungs[:-1], rungs[-1]
         self._values: dict[int, dict[int, float]] = {rung: {} for rung in rungs}
-        self._whole: list[int] = []
+        self._final: dict[int, float] = {}
         self._blind: set[int] = set()
 
     def goes_on(self, number: int, rung: int, value: float, error: float) -> bool:
@@ -89,12 +89,12 @@ class Rungs:
             raise ValueError(f"{rung} samples is no rung; rungs are {', '.join(map(str, self._values))}")
         self._values[rung][number] = value
 
-    def settle(self, number: int) -> tuple[Foresight, ...]:
-        """Count a trial as whole; the rungs that stop nobody from here on, because they foretold the end badly.
+    def settle(self, number: int, value: float) -> tuple[Foresight, ...]:
+        """Take the final value of a whole trial; the rungs that stop nobody from here on, having foretold it badly.
 
         Called in the order in which trainings ended, so that a resumed search comes to the same.
         """
-        self._whole.append(number)
+        self._final[number] = value
         found = []
         for rung in self._below:
             if rung not in self._blind and self._tau_is_weak(rung):
@@ -114,8 +114,8 @@ class Rungs:
         """
         from scipy.stats import kendalltau
 
-        first, last = self._values[rung], self._values[self._horizon]
-        both = [number for number in self._whole if number in first and number in last]
+        first, last = self._values[rung], self._final
+        both = [number for number in last if number in first]
         tau: float | None = None
         if len(both) > 1:
             tau = float(kendalltau([first[n] for n in both], [last[n] for n in both]).statistic)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -10,7 +11,7 @@ from optuna.trial import TrialState
 
 from automl.search.space import SearchSpace, load_space
 from automl.search.study import SamplerName, open_journal
-from automl.types import Budget, TrialSpec
+from automl.types import Budget, Spend, TrialSpec
 from tests.search.contests import HORIZON, RUNGS, Contest
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -236,3 +237,37 @@ def test_a_grid_that_is_through_ends_the_search(tmp_path: Path) -> None:
     trials = [t for t in contest.folder.trials() if t.kind == "trial"]
     assert sorted(t.recipe["batch_size"] for t in trials) == sorted(choices[0].choices)
     assert contest.folder.read_winners()["one/full"]["trial"] is not None
+
+
+def test_every_trial_of_every_contender_has_the_same_seed(tmp_path: Path) -> None:
+    """Ludwig gives every trial a seed of its own: the best of them is then also the luckiest."""
+    contest = Contest(tmp_path)
+    contest.run(slots=2)
+    assert len({t.seed for t in contest.folder.trials() if t.kind == "trial"}) == 1
+
+
+def test_a_trial_that_crashed_is_failed_on_record_and_never_pruned(tmp_path: Path) -> None:
+    """Ludwig calls crashed trials pruned, so nobody sees that they crashed."""
+    contest = Contest(tmp_path, names=("one",), fails=lambda spec: "boom" if spec.number == 4 else None)
+    contest.run()
+    (crashed,) = (t for t in contest.folder.trials() if t.number == 4 and t.kind == "trial")
+    assert (crashed.status, crashed.error) == ("failed", "boom")
+
+
+def test_half_a_ledger_entry_is_completed_on_resume(tmp_path: Path) -> None:
+    """A crash between two kinds of spending of one training: the second would be for free."""
+    contest = Contest(tmp_path, names=("one",))
+    spec = contest.start()
+    assert spec is not None
+    for _ in contest.steps(spec):
+        pass
+    (result,) = contest.folder.trials()
+    spent = {"train": 8.0, "validate": 2.0}
+    contest.folder.trials_file.unlink()
+    contest.folder.ledger_file.unlink()
+    contest.folder.append_trial(replace(result, spent=spent))
+    first = Spend(contender="one/full", trial=result.id, kind="train", device_seconds=8.0, at="")
+    contest.folder.append_spend(first)
+    resumed = Contest(tmp_path, names=("one",))
+    assert {s.kind: s.device_seconds for s in resumed.folder.ledger()} == spent
+    assert resumed.ledger.spent("one/full") == pytest.approx(10.0)

@@ -10,6 +10,15 @@ def test_the_grace_period_is_a_third_of_the_horizon() -> None:
     assert milestones(2) == (1, 2)
 
 
+@pytest.mark.parametrize("horizon", [2, 7, 100, 4_361, 1_000_003])
+def test_rungs_are_whole_numbers_of_samples_that_end_with_the_horizon(horizon: int) -> None:
+    """A budget that is a fraction is missed by rounding, and a trial that misses its rung is never judged."""
+    rungs = milestones(horizon)
+    assert all(type(rung) is int for rung in rungs)
+    assert rungs[-1] == horizon
+    assert 0 < rungs[0] < horizon
+
+
 @pytest.mark.parametrize(
     ("head_only", "release", "compared"),
     [(0, 0, (100, 300)), (0.1, 0.2, (100, 300)), (0.2, 0.2, (300,)), (0, 0.4, (300,)), (0.6, 0.4, (300,))],
@@ -81,7 +90,7 @@ def whole(rungs: Rungs, number: int, first: float, last: float) -> bool:
     """A trial that is trained to its end, stopped or not; whether the rung lets it go on."""
     goes_on = rungs.goes_on(number, 100, first, 0.0)
     rungs.goes_on(number, 300, last, 0.0)
-    rungs.settle(number)
+    rungs.settle(number, last)
     return goes_on
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,34 @@ def test_slots_share_what_there_is(
 def test_a_trial_that_fits_nowhere_is_refused_before_anything_waits() -> None:
     with pytest.raises(RequestError, match="needs 4 CPUs"):
         plan_slots({"CPU": 2}, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RAY_memory_monitor_refresh_ms", "0"),  # one trial that Ray kills for memory ends the whole fit()
+        ("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60"),  # 2 s: a trial that is slow to unwind makes the next one an error
+        ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2"),  # 2: one report in 2 s, whatever a worker does
+        ("TUNE_GLOBAL_CHECKPOINT_S", "3600"),  # snapshots cost, and a restored one has lost its scheduler
+        ("RAY_CHDIR_TO_TRIAL_DIR", "0"),  # relative paths of a request would lead elsewhere in a trial
+    ],
+)
+def test_rays_settings_that_hang_or_end_a_sweep_are_changed_before_ray_is_imported(name: str, value: str) -> None:
+    program = (
+        f"import os, sys; os.environ.pop({name!r}, None); import automl.search.sweep as s; "
+        f"assert 'ray' in sys.modules; print(os.environ[{name!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == value
+
+
+def test_a_setting_that_the_user_made_is_kept() -> None:
+    program = "import automl.search.sweep, os; print(os.environ['RAY_memory_monitor_refresh_ms'])"
+    environment = os.environ | {"RAY_memory_monitor_refresh_ms": "250"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == "250"
 
 
 class Killer(Tracker):
