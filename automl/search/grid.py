@@ -9,14 +9,16 @@ this is not Optuna's GridSampler: it crosses every parameter with every other an
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 from automl.search.space import Parameter, Recipe, SearchSpace
 
 COARSEST = 3
 """Points in a range of the first grid; each grid after it has three times as many, and holds the one before."""
+MANY_MISSES = 100
+"""So many draws in a row that were tried already, and the few that are left are looked for one by one."""
 
 
 def points(parameter: Parameter, levels: int) -> list[Any]:
@@ -35,6 +37,15 @@ def points(parameter: Parameter, levels: int) -> list[Any]:
             value = parameter.low + (parameter.high - parameter.low) * share
         found.append(round(value) if parameter.integer else value)
     return list(dict.fromkeys([*zero, *found]))
+
+
+def drawn(space: SearchSpace, levels: int, random: Random) -> Recipe:
+    """A recipe of a grid, each parameter's points being equally likely."""
+    recipe: Recipe = dict(space.fixed)
+    for parameter in space.parameters:
+        if parameter.active(recipe):
+            recipe[parameter.name] = random.choice(points(parameter, levels))
+    return space.complete(recipe)
 
 
 def grid(space: SearchSpace, levels: int) -> list[Recipe]:
@@ -82,12 +93,19 @@ class GridOrder:
         tried = {json.dumps(space.complete(first)) for first in space.first_trials}
         levels, grew = COARSEST, True
         while grew:
-            recipes, grew = grid(space, levels), False
-            random.Random(f"{seed}/{levels}").shuffle(recipes)
-            for recipe in recipes:
-                key = json.dumps(recipe)
-                if key not in tried:
-                    tried.add(key)
-                    grew = True
-                    yield recipe
+            random, misses, grew = Random(f"{seed}/{levels}"), 0, False
+            while misses < MANY_MISSES:  # a grid of a large space is never made: it may have millions of recipes
+                recipe = drawn(space, levels, random)
+                if (key := json.dumps(recipe)) in tried:
+                    misses += 1
+                    continue
+                tried.add(key)
+                misses, grew = 0, True
+                yield recipe
+            rest = [recipe for recipe in grid(space, levels) if json.dumps(recipe) not in tried]
+            random.shuffle(rest)
+            for recipe in rest:
+                tried.add(json.dumps(recipe))
+                grew = True
+                yield recipe
             levels *= 3

@@ -215,6 +215,7 @@ class _OneTraining:
     searching = False
 
     def __init__(self, spec: TrialSpec) -> None:
+        self.slots = 1
         self._waiting: TrialSpec | None = spec
         self.result: TrialResult | None = None
 
@@ -259,11 +260,12 @@ def _train(
     )
     own = RunFolder(scratch)
     own.create(request)
-    agenda: Any = _OneTraining(spec)
+    own.keep_spare()
+    agenda = _OneTraining(spec)
     with ray_session(request.address):
         Sweep(agenda, own, Tracker(), _slot(request, final.environment.get("threads"))).run()
-    result: TrialResult = agenda.result
-    return result
+    assert agenda.result is not None
+    return agenda.result
 
 
 def _slot(request: RunRequest, threads: int | None) -> Slots:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # with verbose=0 the only pair that prints nothing
@@ -36,7 +36,6 @@ from ray.tune.search import Searcher
 
 from automl.errors import DiskFull, RequestError, is_full_disk
 from automl.leaderboard.store import RunFolder, now
-from automl.search.agenda import Agenda
 from automl.tracking.base import Tracker
 from automl.training.clock import read_heartbeat
 from automl.training.workers import DISK_FULL, free_group, trainable
@@ -119,10 +118,30 @@ class _Live:
     stopped: bool = False
 
 
+class Work(Protocol):
+    """What a sweep asks: the agenda of a contest, or the one training of a replay. See Agenda."""
+
+    slots: int
+
+    @property
+    def searching(self) -> bool: ...
+
+    @property
+    def finished(self) -> bool: ...
+
+    def next(self) -> TrialSpec | None: ...
+
+    def goes_on(
+        self, spec: TrialSpec, row: Mapping[str, Any], rung: int | None, value: float, error: float
+    ) -> bool: ...
+
+    def end(self, result: TrialResult) -> None: ...
+
+
 class Sweep:
     """Carries specs from the agenda to Tune's processes, and their messages back."""
 
-    def __init__(self, agenda: Agenda, folder: RunFolder, tracker: Tracker, slots: Slots) -> None:
+    def __init__(self, agenda: Work, folder: RunFolder, tracker: Tracker, slots: Slots) -> None:
         self._agenda, self._folder, self._tracker, self._slots = agenda, folder, tracker, slots
         self._live: dict[str, _Live] = {}
         self._micro_batches: dict[str, int] = {}

@@ -73,3 +73,10 @@ def test_the_order_depends_on_the_seed_alone() -> None:
 
     assert first(3) == first(3)
     assert first(3) != first(4)
+
+
+def test_a_grid_of_millions_is_tried_without_being_made() -> None:
+    """The convolutional nets' space has some 2.8 million points: a list of them would take a minute and gigabytes."""
+    shipped = load_space("image_classifier_cnn", "full")
+    order = GridOrder(shipped, seed=0)
+    assert len({json.dumps(order.recipe(index)) for index in range(50)}) == 50
