@@ -80,7 +80,14 @@ class CausalLM(TextFamily):
         from transformers import AutoModelForSequenceClassification
 
         config = head_config(checkpoint, schema)
-        config.pad_token_id = self.load_processor(checkpoint).pad_token_id
+        pad, known = self.load_processor(checkpoint).pad_token_id, int(config.vocab_size)
+        if pad >= known:
+            raise CheckpointError(
+                f"{checkpoint.name} fills short texts up with token {pad}, but knows {known} tokens, counted from 0",
+                "a pad_token among them",
+                "Name another in its tokenizer_config.json, such as its eos_token",
+            )
+        config.pad_token_id = pad
         config.use_cache = False
         set_where_listed(config, _BODY_DROPOUTS, float(recipe["dropout"]))
         set_where_listed(config, _UNLAYERED_DROPOUTS, 0.0)

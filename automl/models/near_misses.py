@@ -16,7 +16,8 @@ _WELL_KNOWN = (
     "google-bert/bert-large-uncased",
     "google/electra-base-discriminator", "google/electra-small-discriminator", "intfloat/e5-small-v2",
     "microsoft/deberta-v3-base", "microsoft/deberta-v3-small", "microsoft/MiniLM-L12-H384-uncased",
-    "microsoft/mpnet-base", "sentence-transformers/all-mpnet-base-v2",
+    "microsoft/mpnet-base", "sentence-transformers/all-mpnet-base-v2", "openai-community/gpt2",
+    "HuggingFaceTB/SmolLM2-135M", "Qwen/Qwen3-0.6B-Base",
 )  # fmt: skip
 
 

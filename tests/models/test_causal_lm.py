@@ -152,6 +152,15 @@ def test_a_tokenizer_that_cannot_pad_is_told_in_three_parts(tmp_path: Path) -> N
         CausalLM().prepare_tokenizer(bare)
 
 
+def test_a_padding_token_that_the_model_does_not_know_is_told_in_three_parts(without_marks: Checkpoint) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(without_marks.path)
+    tokenizer.add_tokens([f"new{number}" for number in range(50)])
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.save_pretrained(without_marks.path)
+    with pytest.raises(CheckpointError, match="with token 307, but knows 300 tokens.*; a pad_token among them"):
+        CausalLM().load(without_marks, "sequence-classification", SCHEMA, RECIPE)
+
+
 def test_the_last_norm_belongs_to_the_last_block_and_the_score_alone_to_the_head(checkpoint: Checkpoint) -> None:
     model = CausalLM().load(checkpoint, "sequence-classification", SCHEMA, RECIPE)
     assert [name for name, _ in CausalLM().blocks(model).parameters()[-1]] == ["score.weight"]

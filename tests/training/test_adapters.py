@@ -128,7 +128,7 @@ def test_the_head_alone_learns_during_its_phase(world: Any, tmp_path: Path) -> N
     assert not any(p.any() or p.requires_grad for p in products), "B is still zero"
 
 
-@pytest.mark.parametrize("recipe", [{}, {"head_only_share": 0.2}])
+@pytest.mark.parametrize("recipe", [{}, {"head_only_share": 0.2}, {"frozen_share": 0.5}])
 def test_an_interrupted_training_goes_on_bit_for_bit(
     world: Any, tmp_path: Path, recipe: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
