@@ -25,7 +25,7 @@ STARTUP_TRIALS = 5
 SamplerName = Literal["tpe", "gp", "random", "grid"]
 Direction = Literal["maximize", "minimize"]
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are for who writes samplers
 
 
 def choose_sampler(asked: str, spaces: Sequence[SearchSpace], trials: int | None) -> tuple[SamplerName, str]:

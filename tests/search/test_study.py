@@ -130,6 +130,16 @@ def test_every_sampler_starts_with_the_first_trials_and_then_proposes_recipes_of
     assert not [trial for trial in one.trials if trial.state is TrialState.RUNNING]
 
 
+def test_a_gaussian_process_proposes_without_a_word_to_the_user() -> None:
+    program = (
+        "from tests.search.test_study import *; one = study(sampler='gp')\n"
+        "for number in range(9): one.tell(result(number, one.ask(number), 'completed', 0.5 + 0.01 * number), RUNGS)"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout + done.stderr == ""
+
+
 def test_a_grid_of_choices_ends_when_every_recipe_was_tried() -> None:
     batch = Parameter(name="batch_size", choices=(16, 32, 64))
     fixed = SPACE.complete({})
