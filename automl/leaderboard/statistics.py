@@ -134,8 +134,12 @@ def mean_interval(sample: Sample, bounds: tuple[float, float] | None = (0.0, 1.0
     low, high = bounds
     share = float(np.clip((mean - low) / (high - low), 0.0, 1.0))
     variance = spread.variance / (high - low) ** 2
+    if variance <= 0 and 0 < share < 1:
+        return Interval(
+            mean=mean, low=mean, high=mean
+        )  # no rows move it, as the AUROC of a constant is a half on all
     # no row was wrong, or none right: as sure as that many rows can make it, and no surer
-    rows = share * (1 - share) / variance if variance > 0 and 0 < share < 1 else float(sample.rows)
+    rows = share * (1 - share) / variance if 0 < share < 1 else float(sample.rows)
     squared = quantile**2
     centre = (share + squared / (2 * rows)) / (1 + squared / rows)
     half = quantile / (1 + squared / rows) * np.sqrt(share * (1 - share) / rows + squared / (4 * rows**2))

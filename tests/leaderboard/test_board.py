@@ -157,6 +157,10 @@ def test_every_metric_has_an_interval_in_its_own_direction(tmp_path: Path) -> No
         for name, (low, high) in one.metric_intervals.items():
             assert low <= one.metrics[name] <= high
             assert low < high or one.contender == "constant", name
+    constant = row(found, "constant")
+    assert constant.metrics["auroc"] == 0.5
+    assert constant.metric_intervals["auroc"] == (0.5, 0.5), "no test rows would move it"
+    assert constant.metric_intervals["accuracy"][0] < constant.metrics["accuracy"]
 
 
 def test_leaderboard_json_is_strict_and_comes_back_equal(tmp_path: Path) -> None:
