@@ -2,8 +2,9 @@
 
 Exact because the frozen blocks stay in eval mode and their inputs do not vary; activations are kept in the block's
 own output dtype. A store is named after all that its values hang on (`StoreKey`), so it is never read for something
-else. Rows are padded with other rows when they are stored than when they are trained on, which moves results at the
-level of float rounding; where all rows are equally long, nothing moves.
+else. Where all rows are equally long nothing moves, to the bit. Else rows are padded with other rows when they are
+stored than when they are trained on, and results move by rounding: of all-MiniLM-L6-v2 on questions of trec, after 3
+epochs, probabilities by 4e-8 at most in float32 and by 2e-4 in bfloat16, and no answer.
 """
 
 from __future__ import annotations
