@@ -82,7 +82,7 @@ def _take(board: Leaderboard, ok: Sequence[LeaderboardRow], metric: Metric) -> s
 
 def _unknown(board: Leaderboard, metric: Metric) -> str:
     detectable = board.protocol["statistics"]["detectable_difference"]
-    rows, seeds = board.protocol["test_rows"], len(board.protocol["seeds"])
+    rows, seeds = board.protocol["test_rows"], fewest_finals(board)
     if detectable is None:
         return "There was nothing to compare with."
     told = (
@@ -95,18 +95,27 @@ def _unknown(board: Leaderboard, metric: Metric) -> str:
     return told
 
 
+def fewest_finals(board: Leaderboard) -> int:
+    """Finals of the contender that has the fewest: a time limit may have left some out."""
+    had = [len(row.seeds) for row in board.rows if row.kind == "contender" and row.status == "ok"]
+    return min(had, default=len(board.protocol["seeds"]))
+
+
 def reasons_to_trust(board: Leaderboard, metric: Metric) -> Iterator[str]:
     """How the comparison was kept fair, with this run's numbers."""
     protocol = board.protocol
-    openings, seeds = protocol["test_openings"], len(protocol["seeds"])
+    openings, seeds, planned = protocol["test_openings"], fewest_finals(board), len(protocol["seeds"])
     yield (
         "Every row learnt from the same training rows, was chosen on the same validation rows, and was "
         f"scored on the same {protocol['test_rows']:,} test rows (split {board.split_fingerprint[:12]})."
     )
     budget = budget_words(protocol["budget"])
     yield f"Every contender got the same budget, {budget}, out of which its failures were paid too."
+    if seeds < planned:
+        yield f"Not every contender had the {planned} finals that were planned; the one with the fewest had {seeds}."
+    least = "at least " if seeds < planned else ""
     yield (
-        f"Each winner was trained again on {seeds} fresh seed{'s' if seeds != 1 else ''} that all contenders "
+        f"Each winner was trained again on {least}{seeds} fresh seed{'s' if seeds != 1 else ''} that all contenders "
         "share; the scores above are the means of those, never the best one, and never the search's own."
     )
     if len(openings) == 1:

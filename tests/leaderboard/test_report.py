@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from plotly.offline import get_plotlyjs
 from automl.errors import RunFolderError
 from automl.leaderboard.board import Leaderboard, make_board
 from automl.leaderboard.chart import label
-from automl.leaderboard.explain import space_table
+from automl.leaderboard.explain import reasons_to_trust, space_table, takeaways
 from automl.leaderboard.report import inline_json, write_report
 from automl.leaderboard.store import RunFolder
+from automl.metrics import get_metric
 from tests.leaderboard.run_folder import Contest, Plan
 
 HOSTILE = (
@@ -215,3 +217,15 @@ def test_a_range_that_does_not_hold_in_the_first_trial_shows_no_first_value() ->
         ("optimizer is adamw", "0.0001"),
         ("optimizer is sgd", "–"),
     ]
+
+
+def test_finals_that_a_time_limit_left_out_are_not_claimed(tmp_path: Path) -> None:
+    folder = Contest(path=tmp_path / "run", plans=[Plan(name="a/full", accuracy=0.9)]).build()
+    board = make_board(folder, "test")
+    one_final = tuple(replace(row, seeds=row.seeds[:1]) if row.kind == "contender" else row for row in board.rows)
+    metric = get_metric(board.metric)
+    told = " ".join(reasons_to_trust(replace(board, rows=one_final), metric))
+    assert "Not every contender had the 3 finals that were planned; the one with the fewest had 1." in told
+    assert "on at least 1 fresh seed that" in told
+    assert "on 3 fresh seeds that" in " ".join(reasons_to_trust(board, metric))
+    assert "1 final training each" in dict(takeaways(replace(board, rows=one_final), metric))["What is not known"]
