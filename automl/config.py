@@ -42,6 +42,7 @@ def split_names(value: object) -> object:
     return value
 
 
+WorkersMode = Literal["train", "group"]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 Duration = Annotated[float | None, BeforeValidator(parse_duration)]
 
@@ -78,8 +79,15 @@ class RunRequest(BaseModel):
     test: str | None = Field(None, description="a file of test rows, kept as it is")
     validation: str | None = Field(None, description="a file of validation rows, kept as it is")
     slots: int | None = Field(None, ge=1, description="trials at a time (default: what the machine has)")
-    workers: int = Field(1, ge=1, description="Ray Train workers in each trial")
+    workers: int = Field(1, ge=1, description="workers in each trial, which share its batches")
+    workers_mode: WorkersMode = Field(
+        "train", description="start workers with Ray Train for each trial, or keep a group for trial after trial"
+    )
     address: str | None = Field(None, description="a running Ray cluster (default: a local one)")
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations twice instead of keeping them: less memory, a third more time"
+    )
+    compile: bool = Field(False, description="compile models with torch.compile; pays on long trainings on a GPU")
     search_spaces: str | None = Field(None, description="a folder of search-space files, looked up first")
     sampler: Literal["tpe", "gp", "random", "grid", "auto"] = Field(
         "tpe",

@@ -153,6 +153,8 @@ class TrialSpec(_Plain):
     number: int = 0
     micro_batch: int | None = None
     patience_samples: int | None = None
+    gradient_checkpointing: bool = False
+    compile: bool = False
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

@@ -33,8 +33,9 @@ LEVELS = {
 # The first level knows errors and types of its own level's neighbours: errors are for everyone.
 FOR_EVERYONE = {"errors", "types"}
 HEAVY = {"torch", "transformers", "ray", "datasets"}
+RAY_IN_TRAINING = {("training", name) for name in ("workers", "groups", "standing_group")}
 NEVER_IN = {
-    "ray": lambda file: file.parent.name == "search" or file.relative_to(PACKAGE) == Path("training/workers.py"),
+    "ray": lambda file: file.parent.name == "search" or (file.parent.name, file.stem) in RAY_IN_TRAINING,
     "wandb": lambda file: file.relative_to(PACKAGE) == Path("tracking/wandb.py"),
 }
 

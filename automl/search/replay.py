@@ -271,7 +271,7 @@ def _train(
 def _slot(request: RunRequest, threads: int | None) -> Slots:
     """One slot with as many CPUs as the training had threads, as far as this machine has them."""
     resources = ray_resources()
-    planned = plan_slots(resources, None, request.workers)
+    planned = plan_slots(resources, None, request.workers, request.workers_mode)
     most = max(1, int(resources.get("CPU", 1)) // request.workers)
     return replace(planned, count=1, cpus=min(threads or int(planned.cpus), most))
 

@@ -34,11 +34,13 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from automl.config import WorkersMode
 from automl.errors import DiskFull, RequestError, is_full_disk
 from automl.leaderboard.store import RunFolder, now
 from automl.tracking.base import Tracker
 from automl.training.clock import read_heartbeat
-from automl.training.workers import DISK_FULL, free_group, trainable
+from automl.training.groups import free_group, trainable
+from automl.training.workers import DISK_FULL
 from automl.types import Cost, TrialResult, TrialSpec, TrialStatus
 
 RETRIES = 2
@@ -53,6 +55,12 @@ class Slots:
     cpus: float
     gpus: float
     workers: int = 1
+    mode: WorkersMode = "train"
+
+    @property
+    def starts_its_workers(self) -> bool:
+        """Whether a trial is only the launcher of a Ray Train group, which holds the resources."""
+        return self.workers > 1 and self.mode == "train"
 
     @property
     def per_worker(self) -> dict[str, float]:
@@ -60,14 +68,14 @@ class Slots:
         return resources | ({"GPU": self.gpus} if self.gpus else {})
 
 
-def plan_slots(resources: Mapping[str, float], slots: int | None, workers: int) -> Slots:
+def plan_slots(resources: Mapping[str, float], slots: int | None, workers: int, mode: WorkersMode = "train") -> Slots:
     """The slots that a machine or cluster has room for. Raises RequestError where a trial cannot fit."""
     cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     if gpus:
         count = slots or max(1, gpus // workers)
         share = gpus / (count * workers)
         share = float(int(share)) if share >= 1 else share
-        return Slots(count=count, cpus=max(1, cpus // (count * workers)), gpus=share, workers=workers)
+        return Slots(count=count, cpus=max(1, cpus // (count * workers)), gpus=share, workers=workers, mode=mode)
     count = slots or max(1, cpus // workers)
     if count * workers > cpus:
         raise RequestError(
@@ -75,7 +83,7 @@ def plan_slots(resources: Mapping[str, float], slots: int | None, workers: int) 
             f"at most {cpus}, which is what Ray sees here",
             "Take fewer slots or fewer workers",
         )
-    return Slots(count=count, cpus=cpus // (count * workers), gpus=0.0, workers=workers)
+    return Slots(count=count, cpus=cpus // (count * workers), gpus=0.0, workers=workers, mode=mode)
 
 
 @contextmanager
@@ -206,7 +214,7 @@ class Sweep:
 
     def end(self, trial_id: str, died: bool) -> None:
         """A Tune trial is over: make its TrialResult and let the agenda record it."""
-        if self._slots.workers > 1:
+        if self._slots.starts_its_workers:
             free_group(trial_id)
         live = self._live.pop(trial_id)
         whole = live.told.get("event") == "end" and live.told["status"] != DISK_FULL
@@ -244,9 +252,9 @@ class Sweep:
         directory = self._folder.logs / "tune"
         directory.mkdir(parents=True, exist_ok=True)
         slots = self._slots
-        function = trainable(slots.workers, slots.per_worker)
-        resources: Any = slots.per_worker
-        if slots.workers > 1:  # the trial only starts its workers: a CPU held by it would be missing to them
+        function = trainable(slots.workers, slots.per_worker, slots.mode)
+        resources: Any = tune.PlacementGroupFactory([slots.per_worker] * slots.workers)
+        if slots.starts_its_workers:  # a CPU held by the trial would be missing to them
             resources = tune.PlacementGroupFactory([{"memory": 1024.0}])
         tuner = tune.Tuner(
             tune.with_resources(function, resources),
@@ -254,7 +262,7 @@ class Sweep:
                 search_alg=_Asks(self),
                 scheduler=_Decides(self),
                 num_samples=-1,
-                reuse_actors=slots.workers == 1,
+                reuse_actors=not slots.starts_its_workers,
                 trial_name_creator=lambda trial: str(trial.trial_id),
                 trial_dirname_creator=lambda trial: str(trial.trial_id),
             ),

@@ -26,6 +26,7 @@ from automl.tasks.base import Task
 from automl.training.adapters import LORA, LoraAdapters
 from automl.training.checkpoint import load_checkpoint, save_checkpoint
 from automl.training.clock import SlotClock
+from automl.training.compute import Compiled, recompute_activations
 from automl.training.context import Context, Report
 from automl.training.encoded import EncodedPart, encode_part
 from automl.training.evaluation import predict_rows, score_rows, standard_error
@@ -117,9 +118,11 @@ class Training:
         assert self.train.labels is not None
         loss = self.task.make_loss(self.train.labels, recipe, self.device)
         self.even_groups = self.task.even_groups(self.train.labels, recipe)
+        if spec.gradient_checkpointing:
+            recompute_activations(self.model, self.outcome.notes)
         self.step = GradientStep(
             self.model,
-            self.model,
+            Compiled(self.model, self.outcome.notes) if spec.compile else self.model,
             self.task,
             recipe,
             lambda rows: self._make_batch(self.train, rows),

@@ -73,10 +73,11 @@ def test_a_setting_that_the_user_made_is_kept() -> None:
 
 
 class Killer(Tracker):
-    """Kills the process of a training when it first reports."""
+    """Kills the first process of a title when the second trial first reports."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: bytes = b"ray::ImplicitFunc") -> None:
         self.killed: list[str] = []
+        self._title = title
 
     def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
         if spec.number == 1 and spec.kind == "trial" and len(self.killed) < 1:
@@ -85,7 +86,9 @@ class Killer(Tracker):
                     name = (process / "cmdline").read_bytes()
                 except OSError:
                     continue
-                if name.startswith(b"ray::ImplicitFunc") and _descends_from(int(process.name), os.getpid()):
+                if self.killed:
+                    return
+                if name.startswith(self._title) and _descends_from(int(process.name), os.getpid()):
                     os.kill(int(process.name), signal.SIGKILL)
                     self.killed.append(spec.id)
 

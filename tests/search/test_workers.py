@@ -1,4 +1,4 @@
-"""Trainings over two real Ray Train workers: the same curve as with one, and every CPU free after a stop."""
+"""Trainings over two real workers, in both modes: the curve of one, every CPU free after a stop, a death survived."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from automl.config import make_request
 from automl.leaderboard.store import RunFolder
 from automl.search.rungs import Rungs
 from automl.search.sweep import Sweep
+from tests.search.test_sweep import Killer
 from tests.toys import messages, tiny_bert, write_csv
 
 pytestmark = pytest.mark.slow
@@ -35,8 +36,9 @@ def request_for(directory: Path, out: str, **changes: Any) -> Any:
     return make_request(values | changes)
 
 
+@pytest.mark.parametrize("mode", ["train", "group"])
 def test_a_stopped_trials_workers_are_freed_and_the_curve_is_that_of_one_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     """Dropout draws differ between one process and two, so the curves agree, but not to the last digit."""
     decide, work = Rungs.goes_on, Sweep.run
@@ -58,7 +60,7 @@ def test_a_stopped_trials_workers_are_freed_and_the_curve_is_that_of_one_worker(
 
     monkeypatch.setattr(Rungs, "goes_on", stop_all_but_the_first)
     monkeypatch.setattr(Sweep, "run", run_and_count)
-    run(request_for(tmp_path, "two", workers=2))
+    run(request_for(tmp_path, "two", workers=2, workers_mode=mode))
     trials = RunFolder(tmp_path / "two").trials()
     assert [t.status for t in trials if t.kind == "trial"] == ["completed", "pruned", "pruned"]
     assert free[-1] == 0
@@ -70,3 +72,16 @@ def test_a_stopped_trials_workers_are_freed_and_the_curve_is_that_of_one_worker(
     for one, other in zip(alone.curve, together.curve, strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=0.05)
     assert "2 workers" in RunFolder(tmp_path / "two").read_contest()["deviations"][0]
+
+
+@pytest.mark.parametrize(("mode", "title"), [("train", b"ray::RayTrainWorker"), ("group", b"ray::_Rank")])
+def test_a_worker_that_is_killed_costs_its_seconds_and_the_training_is_run_again(
+    tmp_path: Path, mode: str, title: bytes
+) -> None:
+    killer = Killer(title)
+    run(request_for(tmp_path, "run", workers=2, workers_mode=mode, max_epochs=6), trackers=(killer,))
+    assert killer.killed == ["bert-full-001"]
+    trials = {trial.id: trial for trial in RunFolder(tmp_path / "run").trials()}
+    assert {trial.status for trial in trials.values()} <= {"completed", "pruned"}
+    assert trials["bert-full-001"].spent["retry"] > 0
+    assert sum("retry" in trial.spent for trial in trials.values()) == 1

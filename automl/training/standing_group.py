@@ -1,0 +1,174 @@
+"""Workers that take training after training: rank 0 is the trial's own process, the others are actors beside it.
+
+Ray Train starts its workers anew for every training, 12 to 34 s on two cores; these are started once for as long
+as Ray Tune keeps the trial's process. They live in the trial's placement group and die with its process, so a
+stopped trial leaves nothing to free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+from ray.exceptions import RayActorError
+from ray.util.placement_group import get_current_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from torch import distributed
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from automl.leaderboard.store import RunFolder
+from automl.training.clock import SlotClock
+from automl.training.context import Report
+from automl.training.workers import (
+    EXCHANGE_SECONDS,
+    ExchangeBroken,
+    TrialContext,
+    WorkerLost,
+    how_it_failed,
+    own_log,
+    told_as_json,
+    told_so_far,
+    train_spec,
+    trial_device,
+    warm_process,
+)
+from automl.types import TrialSpec
+
+DEATH_SECONDS = 10.0
+"""Within so long Ray tells that a process died whose connection broke."""
+
+
+class _Stopped(Exception):
+    """Rank 0 was told to stop."""
+
+
+class _GroupContext(TrialContext):
+    """Rank 0 reports and tells the others whether the training goes on."""
+
+    def report(self, report: Report) -> None:
+        stops = torch.zeros(1, device=self.device)
+        if self.rank == 0:
+            try:
+                super().report(report)
+            except BaseException:  # Tune stops a training by raising SystemExit
+                self.add_up(stops + 1)
+                raise
+        self.add_up(stops)
+        if stops.item():
+            raise _Stopped
+
+
+def _join(rank: int, world: int, store: TCPStore) -> None:
+    backend = "nccl" if trial_device().type == "cuda" else "gloo"
+    timeout = timedelta(seconds=EXCHANGE_SECONDS)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=timeout)
+
+
+class _Rank:
+    """A rank above 0, in a process of its own."""
+
+    def __init__(self, rank: int, world: int, host: str, port: int) -> None:
+        self._rank, self._world = rank, world
+        _join(rank, world, TCPStore(host, port, world, is_master=False))
+
+    def train(self, spec_json: dict[str, Any]) -> None:
+        spec = TrialSpec.from_json(spec_json)
+        warm_process(spec.contender.adaptation)
+        context = partial(_GroupContext, rank=self._rank, world=self._world)
+        try:
+            with own_log(spec, self._rank):
+                train_spec(spec, self._world, lambda message: None, context)
+        except _Stopped:
+            pass
+        except Exception:
+            distributed.destroy_process_group()  # whoever waits for this rank learns of it now
+            raise
+
+
+@dataclass
+class _Group:
+    """The actors of ranks 1 and up, and the store through which all found each other."""
+
+    actors: list[Any]
+    store: TCPStore
+
+    @classmethod
+    def start(cls, workers: int, resources: Mapping[str, float]) -> _Group:
+        store = TCPStore(ray.util.get_node_ip_address(), 0, workers, is_master=True, wait_for_workers=False)
+        place = get_current_placement_group()
+        assert place is not None, "a trial of several workers has a placement group"
+        actors = [
+            ray.remote(_Rank)
+            .options(
+                num_cpus=resources["CPU"],
+                num_gpus=resources.get("GPU", 0),
+                scheduling_strategy=PlacementGroupSchedulingStrategy(place, placement_group_bundle_index=rank),
+            )
+            .remote(rank, workers, store.host, store.port)
+            for rank in range(1, workers)
+        ]
+        _join(0, workers, store)
+        return cls(actors, store)
+
+    def dissolve(self) -> None:
+        for actor in self.actors:
+            ray.kill(actor)
+        distributed.destroy_process_group()
+
+
+_standing: list[_Group] = []
+"""The group of this process, if it has one: it outlives the trainings."""
+
+
+def run_in_standing_group(spec: TrialSpec, workers: int, resources: Mapping[str, float]) -> None:
+    """One training over this process and its group, which is started where there is none.
+
+    Raises WorkerLost where a worker's process died: Tune then starts the training again.
+    """
+    warm_process(spec.contender.adaptation)
+    if not _standing:
+        _standing.append(_Group.start(workers, resources))
+    others = [actor.train.remote(spec.to_json()) for actor in _standing[0].actors]
+    send = told_as_json(tune.report)
+    try:
+        with own_log(spec):
+            train_spec(spec, workers, send, partial(_GroupContext, rank=0, world=workers))
+        ray.get(others)
+    except SystemExit:
+        ray.get(others)
+        raise
+    except Exception as problem:
+        cause = _first_cause(problem, others)
+        _standing.pop().dissolve()
+        if cause is None:
+            raise WorkerLost(str(problem)) from problem
+        _tell_failure(spec, workers, send, cause)
+
+
+def _first_cause(problem: Exception, others: list[Any]) -> Exception | None:
+    """What a training failed of: of several workers' errors the one that is not a consequence; None for a death."""
+    if not isinstance(problem, ExchangeBroken | RayActorError):
+        return problem
+    ended, _ = ray.wait(others, num_returns=len(others), timeout=DEATH_SECONDS)
+    for reference in ended:
+        try:
+            ray.get(reference)
+        except RayActorError:
+            return None
+        except Exception as theirs:
+            cause = getattr(theirs, "cause", theirs)
+            if not isinstance(cause, ExchangeBroken):
+                return cause
+    return None
+
+
+def _tell_failure(spec: TrialSpec, workers: int, send: Callable[[dict[str, Any]], None], cause: Exception) -> None:
+    clock = SlotClock(RunFolder(spec.run_directory).heartbeats / f"{spec.id}.json", workers)
+    status, error = how_it_failed(cause)
+    send({"event": "end", "status": status, "error": error, **told_so_far(clock, trial_device())})
