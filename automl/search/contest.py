@@ -177,6 +177,7 @@ def draw_up(
         "margin": request.margin,
         "time_limit_seconds": request.time_limit,
         "baselines": [],
+        "compute": {"gradient_checkpointing": request.gradient_checkpointing, "compile": request.compile},
         "deviations": deviations,
     }
 
@@ -199,6 +200,7 @@ def trial_templates(folder: RunFolder, contest: dict[str, Any], prepared: Prepar
             metric=contest["metric"],
             schema=prepared.schema,
             patience_samples=contest.get("patience_samples"),
+            **contest.get("compute", {}),
         )
         for contender in folder.contenders()
     ]
@@ -233,7 +235,7 @@ def run_contest(
     finals_since: float | None = None
     try:
         with ray_session(request.address):
-            slots = plan_slots(ray_resources(), request.slots, request.workers)
+            slots = plan_slots(ray_resources(), request.slots, request.workers, request.workers_mode)
             sweep = Sweep(agenda, folder, tracker, slots)
             try:
                 sweep.run()
