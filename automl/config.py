@@ -84,6 +84,9 @@ class RunRequest(BaseModel):
         "train", description="start workers with Ray Train for each trial, or keep a group for trial after trial"
     )
     address: str | None = Field(None, description="a running Ray cluster (default: a local one)")
+    trials_per_gpu: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        None, description="trials that share one GPU; auto: as many as the measured memory allows (default 1)"
+    )
     gradient_checkpointing: bool = Field(
         False, description="compute activations twice instead of keeping them: less memory, a third more time"
     )

@@ -18,9 +18,10 @@ from automl.search.agenda import Agenda
 from automl.search.baselines import BaselineRunner
 from automl.search.ledger import Ledger
 from automl.search.rungs import milestones
+from automl.search.slots import plan_slots
 from automl.search.space import SearchSpace, load_space
 from automl.search.study import choose_sampler
-from automl.search.sweep import Sweep, plan_slots, ray_resources, ray_session
+from automl.search.sweep import Sweep, ray_resources, ray_session
 from automl.tasks.base import Task
 from automl.tracking.base import Tracker
 from automl.types import Budget, Contender, PreparedData, TrialSpec
@@ -235,7 +236,9 @@ def run_contest(
     finals_since: float | None = None
     try:
         with ray_session(request.address):
-            slots = plan_slots(ray_resources(), request.slots, request.workers, request.workers_mode)
+            slots = plan_slots(
+                ray_resources(), request.slots, request.workers, request.workers_mode, request.trials_per_gpu
+            )
             sweep = Sweep(agenda, folder, tracker, slots)
             try:
                 sweep.run()

@@ -22,7 +22,8 @@ from automl.leaderboard.store import RunFolder
 from automl.models.checkpoints import find_checkpoint
 from automl.search.contest import trial_templates
 from automl.search.ship import MODEL_FACTS
-from automl.search.sweep import Slots, Sweep, plan_slots, ray_resources, ray_session
+from automl.search.slots import Slots, plan_slots
+from automl.search.sweep import Sweep, ray_resources, ray_session
 from automl.tracking.base import Tracker
 from automl.types import Contender, TrialResult, TrialSpec
 

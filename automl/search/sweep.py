@@ -34,9 +34,9 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from automl.config import WorkersMode
-from automl.errors import DiskFull, RequestError, is_full_disk
+from automl.errors import DiskFull, is_full_disk
 from automl.leaderboard.store import RunFolder, now
+from automl.search.slots import Slots, measured_memory
 from automl.tracking.base import Tracker
 from automl.training.clock import read_heartbeat
 from automl.training.groups import free_group, trainable
@@ -45,45 +45,6 @@ from automl.types import Cost, TrialResult, TrialSpec, TrialStatus
 
 RETRIES = 2
 """How often a training is started again after its process died."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slots:
-    """How many trainings run at a time, and what each of them gets."""
-
-    count: int
-    cpus: float
-    gpus: float
-    workers: int = 1
-    mode: WorkersMode = "train"
-
-    @property
-    def starts_its_workers(self) -> bool:
-        """Whether a trial is only the launcher of a Ray Train group, which holds the resources."""
-        return self.workers > 1 and self.mode == "train"
-
-    @property
-    def per_worker(self) -> dict[str, float]:
-        resources = {"CPU": self.cpus}
-        return resources | ({"GPU": self.gpus} if self.gpus else {})
-
-
-def plan_slots(resources: Mapping[str, float], slots: int | None, workers: int, mode: WorkersMode = "train") -> Slots:
-    """The slots that a machine or cluster has room for. Raises RequestError where a trial cannot fit."""
-    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    if gpus:
-        count = slots or max(1, gpus // workers)
-        share = gpus / (count * workers)
-        share = float(int(share)) if share >= 1 else share
-        return Slots(count=count, cpus=max(1, cpus // (count * workers)), gpus=share, workers=workers, mode=mode)
-    count = slots or max(1, cpus // workers)
-    if count * workers > cpus:
-        raise RequestError(
-            f"--slots {count} with --workers {workers} needs {count * workers} CPUs",
-            f"at most {cpus}, which is what Ray sees here",
-            "Take fewer slots or fewer workers",
-        )
-    return Slots(count=count, cpus=cpus // (count * workers), gpus=0.0, workers=workers, mode=mode)
 
 
 @contextmanager
@@ -163,7 +124,7 @@ class Sweep:
 
     def start(self, trial_id: str) -> TrialSpec | None:
         """The next spec for a new Tune trial, recorded before it runs."""
-        if len(self._live) >= self._slots.count or self._pausing():
+        if len(self._live) >= self._slots.count or self._measured or self._pausing():
             return None
         spec = self._agenda.next()
         if spec is None:
@@ -184,6 +145,13 @@ class Sweep:
             self._micro_batches[contender] = min(micro_batch, self._micro_batches.get(contender, micro_batch))
 
     @property
+    def _measured(self) -> bool:
+        """Whether it is known, and was not yet acted upon, what a training of every contender holds on a GPU."""
+        if not self._slots.automatic:
+            return False
+        return measured_memory(self._folder.trials()).keys() >= {one.name for one in self._folder.contenders()}
+
+    @property
     def finished(self) -> bool:
         return not self._live and (self._pause is not None or self._agenda.finished)
 
@@ -192,6 +160,11 @@ class Sweep:
         if self._pause is None and self._folder.spare_is_used:
             self._pause = DiskFull.of(self._folder.path)
         return self._pause is not None
+
+    @property
+    def tune_is_over(self) -> bool:
+        """Whether Tune has nothing left to run: at the end, or before it goes on with other slots."""
+        return self.finished or (not self._live and self._measured)
 
     def message(self, trial_id: str, told: Mapping[str, Any]) -> bool:
         """Take a report; False when the training is to stop."""
@@ -249,6 +222,15 @@ class Sweep:
     def run(self) -> None:
         """Run until the agenda is empty. Raises KeyboardInterrupt when the user interrupts."""
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        if self._slots.automatic and not self._measured:
+            self._run_tune()
+        if self._slots.automatic and self._measured:
+            self._slots = self._slots.shared(measured_memory(self._folder.trials()))
+            self._agenda.slots = self._slots.count
+        if not self.finished:
+            self._run_tune()
+
+    def _run_tune(self) -> None:
         directory = self._folder.logs / "tune"
         directory.mkdir(parents=True, exist_ok=True)
         slots = self._slots
@@ -277,7 +259,7 @@ class Sweep:
         with self._folder.telling_full_disk():
             tuner.fit()
         self.raise_pause()
-        if not self.finished:
+        if not self.tune_is_over:
             raise KeyboardInterrupt  # Tune swallows the signal and returns
 
 
@@ -338,7 +320,7 @@ class _Asks(Searcher):
         spec = self._sweep.start(trial_id)
         if spec is not None:
             return {"spec": spec.to_json()}
-        return Searcher.FINISHED if self._sweep.finished else None
+        return Searcher.FINISHED if self._sweep.tune_is_over else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         assert self._sweep is not None

@@ -28,6 +28,7 @@ from automl.training.workers import (
     ExchangeBroken,
     TrialContext,
     WorkerLost,
+    keep_to_share,
     one_line,
     own_log,
     told_as_json,
@@ -61,6 +62,7 @@ def trainable(
     def run_here(config: dict[str, Any]) -> None:
         spec = TrialSpec.from_json(config["spec"])
         warm_process(spec.contender.adaptation)
+        keep_to_share(worker_resources.get("GPU", 0.0))
         with own_log(spec):
             train_spec(spec, 1, told_as_json(tune.report))
 
@@ -90,6 +92,7 @@ def run_group(spec: TrialSpec, workers: int, worker_resources: Mapping[str, floa
 
         spec = TrialSpec.from_json(config["spec"])
         warm_process(spec.contender.adaptation)
+        keep_to_share(worker_resources.get("GPU", 0.0))
         with own_log(spec, train.get_context().get_world_rank()):
             train_spec(spec, workers, told_as_json(train.report), TrainContext)
 

@@ -31,6 +31,7 @@ from automl.training.workers import (
     TrialContext,
     WorkerLost,
     how_it_failed,
+    keep_to_share,
     own_log,
     told_as_json,
     told_so_far,
@@ -73,7 +74,8 @@ def _join(rank: int, world: int, store: TCPStore) -> None:
 class _Rank:
     """A rank above 0, in a process of its own."""
 
-    def __init__(self, rank: int, world: int, host: str, port: int) -> None:
+    def __init__(self, rank: int, world: int, host: str, port: int, gpus: float) -> None:
+        keep_to_share(gpus)
         self._rank, self._world = rank, world
         _join(rank, world, TCPStore(host, port, world, is_master=False))
 
@@ -110,7 +112,7 @@ class _Group:
                 num_gpus=resources.get("GPU", 0),
                 scheduling_strategy=PlacementGroupSchedulingStrategy(place, placement_group_bundle_index=rank),
             )
-            .remote(rank, workers, store.host, store.port)
+            .remote(rank, workers, store.host, store.port, resources.get("GPU", 0.0))
             for rank in range(1, workers)
         ]
         _join(0, workers, store)
@@ -132,6 +134,7 @@ def run_in_standing_group(spec: TrialSpec, workers: int, resources: Mapping[str,
     Raises WorkerLost where a worker's process died: Tune then starts the training again.
     """
     warm_process(spec.contender.adaptation)
+    keep_to_share(resources.get("GPU", 0.0))
     if not _standing:
         _standing.append(_Group.start(workers, resources))
     others = [actor.train.remote(spec.to_json()) for actor in _standing[0].actors]

@@ -68,6 +68,12 @@ def free_memory() -> None:
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
+def keep_to_share(gpus: float) -> None:
+    """Let a process that shares its GPU run out of memory at its own share, before it takes from the others."""
+    if torch.cuda.is_available() and 0 < gpus < 1:
+        torch.cuda.set_per_process_memory_fraction(gpus)
+
+
 def set_threads() -> None:
     """As many torch threads as the trial has CPUs; Ray puts their number into OMP_NUM_THREADS."""
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1") or 1)))
@@ -192,7 +198,8 @@ def describe_place(device: torch.device) -> dict[str, Any]:
 
     precision = autocast_dtype(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return {
+    gpu = {"gpu_bytes": torch.cuda.get_device_properties(device).total_memory} if device.type == "cuda" else {}
+    return gpu | {
         "node_id": ray.get_runtime_context().get_node_id() if ray.is_initialized() else "",
         "hostname": socket.gethostname(),
         "device": name,

@@ -14,34 +14,10 @@ import pytest
 
 from automl.api import run
 from automl.config import make_request
-from automl.errors import RequestError
 from automl.leaderboard.store import RunFolder
-from automl.search.sweep import Slots, plan_slots
 from automl.tracking.base import Tracker
 from automl.types import TrialSpec
 from tests.toys import messages, tiny_bert, write_csv
-
-
-@pytest.mark.parametrize(
-    ("resources", "slots", "workers", "expected"),
-    [
-        ({"CPU": 2}, None, 1, Slots(count=2, cpus=1, gpus=0)),
-        ({"CPU": 8}, 3, 1, Slots(count=3, cpus=2, gpus=0)),
-        ({"CPU": 8}, None, 4, Slots(count=2, cpus=1, gpus=0, workers=4)),
-        ({"CPU": 16, "GPU": 4}, None, 1, Slots(count=4, cpus=4, gpus=1)),
-        ({"CPU": 16, "GPU": 1}, 4, 1, Slots(count=4, cpus=4, gpus=0.25)),
-        ({"CPU": 16, "GPU": 8}, None, 2, Slots(count=4, cpus=2, gpus=1, workers=2)),
-    ],
-)
-def test_slots_share_what_there_is(
-    resources: dict[str, float], slots: int | None, workers: int, expected: Slots
-) -> None:
-    assert plan_slots(resources, slots, workers) == expected
-
-
-def test_a_trial_that_fits_nowhere_is_refused_before_anything_waits() -> None:
-    with pytest.raises(RequestError, match="needs 4 CPUs"):
-        plan_slots({"CPU": 2}, 2, 2)
 
 
 @pytest.mark.parametrize(
