@@ -85,3 +85,34 @@ def test_a_worker_that_is_killed_costs_its_seconds_and_the_training_is_run_again
     assert {trial.status for trial in trials.values()} <= {"completed", "pruned"}
     assert trials["bert-full-001"].spent["retry"] > 0
     assert sum("retry" in trial.spent for trial in trials.values()) == 1
+
+
+def test_trials_share_a_gpu_once_one_of_every_contender_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray is told of a GPU that is not there, and the records of its memory: the rest is real."""
+    import ray
+
+    from automl.search import sweep
+
+    planned: list[Any] = []
+    run_tune = Sweep._run_tune
+
+    def note_and_run(self: Sweep) -> None:
+        planned.append(self._slots)
+        run_tune(self)
+
+    def as_on_a_gpu(results: Any) -> dict[str, tuple[int, int]]:
+        return {result.contender: (1 << 30, 4 << 30) for result in results}
+
+    monkeypatch.setattr(sweep, "measured_memory", as_on_a_gpu)
+    monkeypatch.setattr(Sweep, "_run_tune", note_and_run)
+    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        run(request_for(tmp_path, "run", slots=None, trials_per_gpu="auto", max_epochs=1))
+    finally:
+        ray.shutdown()
+    assert [(slots.count, slots.gpus) for slots in planned] == [(1, 1.0), (2, 0.5)]
+    trials = RunFolder(tmp_path / "run").trials()
+    assert {trial.status for trial in trials} <= {"completed", "pruned"}
+    assert len([trial for trial in trials if trial.kind == "trial"]) == 3
