@@ -12,7 +12,8 @@ import pytest
 from automl.errors import DiskFull, is_full_disk
 from automl.leaderboard import store
 from automl.leaderboard.store import RunFolder, append_line, read_lines
-from automl.search.sweep import Slots, Sweep
+from automl.search.slots import Slots
+from automl.search.sweep import Sweep
 from automl.tracking.base import Tracker
 from automl.training import checkpoint
 from automl.training.workers import DISK_FULL, how_it_failed
