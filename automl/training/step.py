@@ -21,6 +21,13 @@ def place_seed(seed: int, seen: int, rank: int) -> int:
     return int(np.random.SeedSequence((seed, seen, rank)).generate_state(1)[0])
 
 
+def seed_dropout(seed: int, device: torch.device) -> None:
+    """Seed what the model draws from. torch.manual_seed would do as well, but formats a stack trace each time."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 class GradientStep:
     """What turns row numbers into gradients.
 
@@ -85,7 +92,7 @@ class GradientStep:
         if not counts:  # a worker without a row still has gradients to exchange: zeros
             own = indices[:1]
         seed = place_seed(self._seed, seen, self._context.rank)
-        torch.manual_seed(seed)
+        seed_dropout(seed, self._context.device)
         varying = torch.Generator().manual_seed(seed)
         total = 0.0
         try:
