@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,8 @@ def test_contenders_and_yardsticks_of_pictures_have_their_rows(finished: api.Boa
 
 
 def test_frozen_trainings_read_stored_activations(finished: api.Board) -> None:
-    stored = list((RunFolder(finished.directory).cache / "net-frozen").glob("prefix-4-*"))
-    assert {path.name.rsplit("-", 1)[1] for path in stored if path.is_dir()} == {"train", "validation"}
+    stored = (RunFolder(finished.directory).cache / "net-frozen").glob("*prefix-4-*/key.json")
+    assert {json.loads(key.read_text())["part"] for key in stored} == {"train", "validation"}
 
 
 def test_the_shipped_model_predicts_pictures_and_loads_as_a_pipeline(finished: api.Board, ground: Path) -> None:

@@ -24,13 +24,15 @@ WEAKEST_TAU = 0.4
 
 
 def milestones(horizon_samples: int, eta: int = ETA) -> tuple[int, ...]:
-    """The rungs: one third of the horizon, and the horizon.
+    """The rungs: one third of the horizon, two thirds, and the horizon.
 
-    A single cut with a long grace period. A cut at a ninth as well would pay only after a pilot of six to eight
-    whole trials has shown that values so early tell the order at the end; of the 12 trials of a usual search hardly
-    any would be left to save on, and at so few trials it keeps the best one less often.
+    The first is late: a cut at a ninth would pay only after a pilot of six to eight whole trials has shown that
+    values so early tell the order at the end; of the 12 trials of a usual search hardly any would be left to save
+    on, and at so few trials it keeps the best one less often. At the second, trials that tied at the first are
+    compared again, and those that unfreeze late for the first time (`rungs_of`).
     """
-    return (max(1, horizon_samples // eta), horizon_samples)
+    rungs = {max(1, horizon_samples * step // eta) for step in range(1, eta)}
+    return tuple(sorted(rungs | {horizon_samples}))
 
 
 def rungs_of(recipe: Mapping[str, Any], rungs: tuple[int, ...]) -> tuple[int, ...]:

@@ -134,10 +134,12 @@ def run_group(spec: TrialSpec, workers: int, worker_resources: Mapping[str, floa
 
 
 def _followed(failure: Exception) -> bool:
-    """Whether a worker failed because a process died: its own, or that of another in an exchange."""
-    return isinstance(failure, RayActorError | WorkerHealthCheckFailedError) or ExchangeBroken.__name__ in str(
-        failure
-    )
+    """Whether a worker failed because a process died: its own, or that of another in an exchange.
+
+    An exchange that broke comes as itself, or as the text of what Ray wrapped it in.
+    """
+    died = isinstance(failure, ExchangeBroken | RayActorError | WorkerHealthCheckFailedError)
+    return died or ExchangeBroken.__name__ in str(failure)
 
 
 class PublishGroup(WorkerGroupCallback):

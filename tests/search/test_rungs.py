@@ -6,7 +6,7 @@ from automl.search.rungs import FEWEST_WHOLE, Rungs, milestones, rungs_of
 
 
 def test_the_grace_period_is_a_third_of_the_horizon() -> None:
-    assert milestones(3000) == (1000, 3000)
+    assert milestones(3000) == (1000, 2000, 3000)
     assert milestones(2) == (1, 2)
 
 
