@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--slots", type=int, default=2)
-    parser.add_argument("--precision", choices=("bf16", "float32"), default="bf16")
+    parser.add_argument("--precision", choices=("bf16", "float32"), default="float32")
     arguments = parser.parse_args()
     path = find_checkpoint(arguments.model).path
     tokenizer = AutoTokenizer.from_pretrained(path)
@@ -130,7 +130,8 @@ def main() -> None:
         options |= {"backend": "ray", "hp_space": ray_space, "scheduler": scheduler}
         options |= {"resources_per_trial": {"cpu": 1}, "storage_path": str(out / "ray"), "verbose": 0}
     else:
-        options |= {"backend": "optuna", "hp_space": optuna_space, "n_jobs": arguments.slots}
+        # one trial at a time, on all cores: several jobs would be threads that share one Trainer, and they break
+        options |= {"backend": "optuna", "hp_space": optuna_space}
     best = trainer.hyperparameter_search(**options)
     searched = time.time()
     for name, value in best.hyperparameters.items():

@@ -6,7 +6,8 @@ The job: TREC, 2,000 training and 500 validation rows, all-MiniLM-L6-v2, 8 trial
 two at a time.
     automl          `automl run` with its default space, one final; then again with five, for the mean of five seeds
     trainer-ray     transformers' `Trainer.hyperparameter_search(backend="ray")`, then the best recipe trained again
-    trainer-optuna  the same with the optuna backend (without ASHA: that backend has none)
+    trainer-optuna  the same with the optuna backend: no ASHA, one trial at a time on all cores
+The Trainer computes in float32 unless it is told otherwise (--precision bf16), automl in bfloat16 where that is fast.
 Each runs in a process of its own, whose descendants are watched: CPU seconds, and the sum of their memory (PSS).
 """
 
@@ -156,7 +157,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--limit", type=float, default=900.0, help="seconds after which a tool is ended")
-    parser.add_argument("--precision", choices=("bf16", "float32"), default="bf16", help="of the Trainer")
+    parser.add_argument("--precision", choices=("bf16", "float32"), default="float32", help="of the Trainer")
     parser.add_argument("--only", default="automl,trainer-ray,trainer-optuna", help="which tools, comma-separated")
     parser.add_argument("--out", type=Path, help="keep what every tool wrote here")
     arguments = parser.parse_args()
