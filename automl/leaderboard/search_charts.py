@@ -101,7 +101,7 @@ def _line(trial: TrialResult, axes: Sequence[Scale], shade: str, width: float, g
 
 
 def _axes_layout(axes: Sequence[Scale]) -> dict[str, Any]:
-    picture = layout("from the lowest value to the highest", "", 70 + _AXIS_PIXELS * len(axes))
+    picture = layout("from one end of what was searched to the other", "", 70 + _AXIS_PIXELS * len(axes))
     picture["xaxis"] |= {"range": [-0.04, 1.04], "showticklabels": False, "showgrid": False}
     picture["yaxis"] |= {"range": [0.45 - len(axes), 0.8], "showticklabels": False, "showgrid": False}
     picture["margin"] |= {"l": 8, "r": 8, "t": 10, "b": 34}

@@ -87,7 +87,7 @@ class _Rank:
             with own_log(spec, self._rank):
                 train_spec(spec, self._world, lambda message: None, context)
         except _Stopped:
-            pass
+            return  # rank 0 has told the search; this process waits for the next training
         except Exception:
             distributed.destroy_process_group()  # whoever waits for this rank learns of it now
             raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -43,25 +43,32 @@ class UsedRows(nn.Module):
         place = torch.full((table.num_embeddings,), len(rows), dtype=torch.long, device=rows.device)
         place[rows] = torch.arange(len(rows), device=rows.device)
         self.register_buffer("_place", place, persistent=False)  # a row that must not be named is out of range
-        self._written = self.weight._version
+        # once: asking the device for it at every step would make the host wait for the device
+        padding = len(rows) if self.padding_idx is None else int(place[self.padding_idx])
+        self._padding = padding if padding < len(rows) else None
 
-    @property
-    def table(self) -> nn.Embedding:
+    def write_back(self) -> nn.Embedding:
         """The embedding that stood here, with what was learned so far."""
-        table = self._table[0]
-        if self._written != self.weight._version:
-            with torch.no_grad():
-                table.weight[self._rows] = self.weight
-            self._written = self.weight._version
+        (table,) = self._table
+        with torch.no_grad():
+            table.weight[self._rows] = self.weight
         return table
+
+    def train(self, mode: bool = True) -> Self:
+        """On the way to eval mode the table takes over what was learned.
+
+        Always: whether it changed does not show, for fused optimizers leave a tensor's version as it was.
+        """
+        if not mode:
+            self.write_back()
+        return super().train(mode)
 
     def forward(self, ids: Tensor) -> Tensor:
         if not self.training:
-            found: Tensor = self.table(ids)
+            found: Tensor = self._table[0](ids)
             return found
         place: Tensor = self._place  # type: ignore[assignment]
-        padding = None if self.padding_idx is None else int(place[self.padding_idx])
-        return embedding(place[ids], self.weight, padding if padding != len(self._rows) else None)
+        return embedding(place[ids], self.weight, self._padding)
 
 
 @contextmanager
@@ -84,7 +91,7 @@ def learning_used_rows(
     try:
         yield used
     finally:
-        parent._modules[name] = used.table
+        parent._modules[name] = used.write_back()
 
 
 def token_embedding(model: nn.Module) -> nn.Embedding | None:
