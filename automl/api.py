@@ -176,7 +176,8 @@ def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[di
     from automl.search.contest import data_facts, draw_up, find_contenders, find_spaces
     from automl.tasks.base import Task
 
-    prepared = prepare(request, directory, known_tasks=tuple(parts("automl.tasks", Task)))  # type: ignore[type-abstract]
+    home = RunFolder(request.out).data if request.out else None
+    prepared = prepare(request, directory, tuple(parts("automl.tasks", Task)), home)  # type: ignore[type-abstract]
     for line in (*prepared.assumptions, *prepared.cleaned):
         tracker.note(line)
     task = get_part("automl.tasks", Task, prepared.schema.task)  # type: ignore[type-abstract]

@@ -24,7 +24,7 @@ _EXTRAS |= {"datasets": "train", "huggingface_hub": "train", "wandb": "wandb", "
 
 _METAVARS = {"target": "COLUMN", "image": "COLUMN", "test": "FILE", "validation": "FILE", "out": "DIR"}
 _METAVARS |= {"search_spaces": "DIR", "wandb": "PROJECT", "budget": "TIME", "time_limit": "TIME"}
-_METAVARS |= {"margin": "POINTS"}
+_METAVARS |= {"margin": "POINTS", "encoding": "NAME", "delimiter": "CHARACTER", "header": "yes|no"}
 
 Adder = Callable[[argparse.ArgumentParser], None]
 
@@ -117,14 +117,26 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    what = "a file, a folder of pictures for each class, a saved Hugging Face dataset, or a hub name"
+    what = (
+        "a file, compressed or not, a pattern such as 'data/*.csv', an archive, a folder of split files or of "
+        "folders for each class, a URL, a saved Hugging Face dataset, or a hub name"
+    )
     parser.add_argument("source", metavar="DATA", help=what)
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict (guessed when left out)")
     parser.add_argument("--text", metavar="A,B", help="one text column, or two separated by a comma")
     parser.add_argument("--image", metavar="COLUMN", help="the column of picture files' paths")
     parser.add_argument("--test", metavar="FILE", help="a file of test rows, to find overlaps")
     parser.add_argument("--validation", metavar="FILE", help="a file of validation rows, to find overlaps")
+    _add_reading(parser)
     _json(parser, "the findings")
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a file is to be read, as `run` has them."""
+    from automl.config import READING, RunRequest
+
+    for name in READING:
+        parser.add_argument(f"--{name}", metavar=_metavar(name, None), help=RunRequest.model_fields[name].description)
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:

@@ -179,9 +179,19 @@ def inspect(arguments: argparse.Namespace) -> int:
         image=arguments.image,
         test=arguments.test,
         validation=arguments.validation,
+        options=_reading(arguments),
     )
     print(json.dumps(found.to_json(), ensure_ascii=False) if arguments.json else found.to_text())
     return 0
+
+
+def _reading(arguments: argparse.Namespace) -> Any:
+    """How the user says that a file is to be read; checked as the options of a run are."""
+    from automl.config import READING, make_request
+    from automl.data.rows import ReadOptions
+
+    request = make_request({"source": arguments.source} | {name: getattr(arguments, name) for name in READING})
+    return ReadOptions(**{name: getattr(request, name) for name in READING})
 
 
 def predict(arguments: argparse.Namespace) -> int:

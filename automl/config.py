@@ -42,6 +42,8 @@ def split_names(value: object) -> object:
     return value
 
 
+READING = ("encoding", "delimiter", "header", "sheet")
+"""The options that say how a file is to be read."""
 WorkersMode = Literal["train", "group"]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 Duration = Annotated[float | None, BeforeValidator(parse_duration)]
@@ -58,6 +60,12 @@ class RunRequest(BaseModel):
     target: str | None = Field(None, description="the column to predict (guessed and shown when left out)")
     text: Names | None = Field(None, description="one text column, or two separated by a comma")
     image: str | None = Field(None, description="the column of picture files' paths")
+    encoding: str | None = Field(None, description="the file's encoding, such as cp1252 (found out when left out)")
+    delimiter: str | None = Field(
+        None, description="what parts the fields: a character, or its name (tab, none, ...)"
+    )
+    header: bool | None = Field(None, description="whether the first row names the columns")
+    sheet: str | None = Field(None, description="the sheet of a workbook, by name or number (the first)")
     task: str | None = Field(None, description="the task (guessed from the data)")
     metric: str | None = Field(None, description="the metric that decides (guessed from the data)")
     models: Names = Field((), description="hub ids, local folders, or package:NAME, comma-separated")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.load import read_rows, write_rows
+from automl.data.load import one_table
+from automl.data.write import write_rows
 from automl.errors import DataError, RunFolderError
 from automl.leaderboard.store import RunFolder
 from automl.types import Schema
@@ -132,9 +133,9 @@ def predict_file(run: Path | str, data: str, out: Path | str, row: str | None = 
     import pyarrow as pa
 
     model = model_of(run, row)
-    table, _ = read_rows(data)
+    rows = one_table(data)
     _, task, *_ = model._load()
-    table = task.located(table, model.schema, Path(data).parent)
+    table = task.located(rows.table, model.schema, rows.folder or Path(data).parent)
     answers = task.answers(model.predict_proba(table), model.schema)
     for name, values in answers.items():
         column = pa.array(values)

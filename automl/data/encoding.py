@@ -42,11 +42,11 @@ def encoding_name(codec: str) -> str:
     return _NAMES.get(codec, codec.upper().replace("_", "-"))
 
 
-def read_text(path: Path) -> tuple[pa.Buffer, str, bool]:
+def read_text(path: Path, encoding: str | None = None) -> tuple[pa.Buffer, str, bool]:
     """A text file's bytes in UTF-8 without a byte-order mark, the codec it was in, and whether it had a mark.
 
-    A UTF-8 file is memory-mapped, not copied. Raises DataError for an empty file and for bytes that are no
-    text.
+    encoding: what the user says that it is. A UTF-8 file is memory-mapped, not copied. Raises DataError for an empty
+    file and for bytes that are no text, or none in that encoding.
     """
     size = path.stat().st_size
     if size == 0:
@@ -54,6 +54,8 @@ def read_text(path: Path) -> tuple[pa.Buffer, str, bool]:
     with pa.memory_map(str(path)) as file:
         data = file.read_buffer()
     head = data[:_SAMPLE_BYTES].to_pybytes()
+    if encoding is not None:
+        return _read_in(data, head, codecs.lookup(encoding).name, path)
     for bom, codec in _BOMS:
         if head.startswith(bom):
             rest = data[len(bom) :]
@@ -68,6 +70,19 @@ def read_text(path: Path) -> tuple[pa.Buffer, str, bool]:
     return _decoded(data, codec, path), codec, False
 
 
+def _read_in(data: pa.Buffer, head: bytes, codec: str, path: Path) -> tuple[pa.Buffer, str, bool]:
+    """The text in the encoding that the user named, without its byte-order mark."""
+    mark = next((bom for bom, of in _BOMS if head.startswith(bom) and of.startswith(codec.removesuffix("-sig"))), b"")
+    try:
+        return _decoded(data[len(mark) :], codec, path), codec, bool(mark)
+    except DataError as error:
+        raise DataError(
+            error.found,
+            f"text in {encoding_name(codec)}, as --encoding says",
+            "Leave --encoding out to have it found, or name another",
+        ) from None
+
+
 def _decoded(data: pa.Buffer, codec: str, path: Path) -> pa.Buffer:
     try:
         return pa.py_buffer(data.to_pybytes().decode(codec).encode("utf-8"))
@@ -80,21 +95,25 @@ def _decoded(data: pa.Buffer, codec: str, path: Path) -> pa.Buffer:
 
 
 def _refuse_binary(head: bytes, path: Path) -> None:
+    if (kind := binary_kind(head)) is None:
+        return
+    raise DataError(
+        f"{path} is {kind}",
+        "a CSV, TSV or JSONL file of text, or a Parquet file that ends in .parquet",
+        "Give the file its true ending, or export the table as CSV in UTF-8",
+    )
+
+
+def binary_kind(head: bytes) -> str | None:
+    """What a file is that begins so and is no text: 'a PNG image, not text'; None where it may be text."""
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
-            raise DataError(
-                f"{path} is {name}, not text",
-                "a CSV, TSV or JSONL file of text, or a Parquet file that ends in .parquet",
-                "Give the file its true ending, or export the table as CSV",
-            )
+            return f"{name}, not text"
     values = np.frombuffer(head, np.uint8)
     odd = ((values < 32) & ~np.isin(values, (9, 10, 11, 12, 13))) | (values == 127)
-    if _wide_codec(head) is None and odd.mean() > 0.02:
-        raise DataError(
-            f"{path} is a binary file: {odd.mean():.0%} of its first bytes are control characters",
-            "a CSV, TSV or JSONL file of text",
-            "Export the table as CSV in UTF-8",
-        )
+    if len(head) and _wide_codec(head) is None and odd.mean() > 0.02:
+        return f"a binary file: {odd.mean():.0%} of its first bytes are control characters"
+    return None
 
 
 def _wide_codec(head: bytes) -> str | None:

@@ -11,8 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automl.data.rows import Rows
 from automl.errors import DataError, MissingExtra
 
+PART_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.-]+)?$")
 
 
@@ -87,3 +93,21 @@ def read_hub(source: str) -> dict[str, pa.Table]:
         )
         for split, dataset in loaded.items()
     }
+
+
+def name_parts(tables: Mapping[str, pa.Table], source: str, format: str) -> dict[str, Rows]:
+    """Splits under the names train, validation and test; a lone split of another name is taken as train."""
+    found: dict[str, Rows] = {}
+    for part, names in PART_NAMES.items():
+        name = next((name for name in names if name in tables), None)
+        if name is not None:
+            found[part] = Rows.of(tables[name], f"{source} [{name}]" if len(tables) > 1 else source, format=format)
+    if not found and len(tables) == 1:
+        return {"train": Rows.of(next(iter(tables.values())), source, format=format)}
+    if "train" not in found:
+        raise DataError(
+            f"{source} has the splits {', '.join(tables) or 'none'}",
+            "a split named train",
+            "Name another dataset",
+        )
+    return found

@@ -21,8 +21,8 @@ from automl.data.columns import (
     row_keys,
     to_mask,
 )
-from automl.data.load import Rows
 from automl.data.media import TEXT, Medium
+from automl.data.rows import Rows
 from automl.types import Finding
 
 MOST_ROWS_SHOWN = 100

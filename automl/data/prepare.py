@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping
@@ -11,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from automl.config import RunRequest
+from automl.config import READING, RunRequest
 from automl.data.checks import SUPPORTED_TASKS, check_classes, check_parts, check_request, check_roles
 from automl.data.clean import Repair, clean
 from automl.data.columns import Mask, as_text
 from automl.data.leakage import Keyed
 from automl.data.load import load_parts
 from automl.data.profile import Inspection, inspect_parts
+from automl.data.rows import ReadOptions
 from automl.data.split import (
     combined_fingerprint,
     fingerprint,
@@ -31,29 +34,51 @@ from automl.data.split import (
 from automl.types import Finding, Part, PreparedData, Schema, Split
 
 TEST_LABELS = "test_labels.arrow"
+UNPACKED = "unpacked"
 _CONTENT = "\x00content"  # no file can name a column so
 _PARTS: tuple[str, ...] = ("train", "validation", "test")
 
 
-def prepare(request: RunRequest, directory: Path, known_tasks: Collection[str] = SUPPORTED_TASKS) -> PreparedData:
+def prepare(
+    request: RunRequest,
+    directory: Path,
+    known_tasks: Collection[str] = SUPPORTED_TASKS,
+    home: Path | None = None,
+) -> PreparedData:
     """The data of a run in its data folder: cleaned, split, the test's labels in a file of their own.
 
-    known_tasks: those that a request may name.
-    Raises DataError or RequestError, before anything is written, where nothing can be learnt from the data.
+    known_tasks: those that a request may name. home: where the folder will lie in the end, if not at `directory`:
+    pictures out of an archive are kept in it, and named as they will be.
+    Raises DataError or RequestError, and keeps nothing, where nothing can be learnt from the data.
     """
     check_request(request, known_tasks)
-    parts = load_parts(request.source, request.validation, request.test)
+    unpacked, kept = directory / UNPACKED, False
+    try:
+        prepared, kept = _prepare(request, directory, home or directory)
+    finally:
+        if not kept:
+            shutil.rmtree(unpacked, ignore_errors=True)
+    return prepared
+
+
+def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[PreparedData, bool]:
+    """The prepared data, and whether what was unpacked for it is still needed."""
+    options = ReadOptions(**{name: getattr(request, name) for name in READING})
+    parts = load_parts(request.source, request.validation, request.test, options, directory / UNPACKED)
     seen = inspect_parts(parts, request.target, request.text, request.image)
     target = check_roles(seen, request)
     usable, notes = check_parts(seen, request, target)
     keyed = {name: seen.keyed[name] for name in usable}
     keep, repairs = clean(keyed)
     kept = {name: _keep(keyed[name], seen.roles.inputs, keep[name]) for name in usable}
+    pictured = any(part.content is not None for part in keyed.values())
+    if pictured:
+        kept = {name: _rehoused(table, seen.roles.inputs[0], directory, home) for name, table in kept.items()}
     check_classes(seen, target, {name: table["label"] for name, table in kept.items()}, repairs)
     parted = _cut(kept, seen.roles.inputs, request.seed)
     prepared = _describe(directory, request, seen, target, parted, repairs, notes)
     _write(directory, prepared, seen, repairs, parted)
-    return prepared
+    return prepared, pictured
 
 
 def _keep(part: Keyed, inputs: tuple[str, ...], keep: Mask) -> pa.Table:
@@ -65,6 +90,13 @@ def _keep(part: Keyed, inputs: tuple[str, ...], keep: Mask) -> pa.Table:
     if part.content is not None:
         columns[_CONTENT] = part.content
     return pa.table(columns).filter(pa.array(keep)).combine_chunks()
+
+
+def _rehoused(table: pa.Table, column: str, directory: Path, home: Path) -> pa.Table:
+    """The table with the paths of unpacked pictures as they will be when the folder has come to its home."""
+    before, after = str((directory / UNPACKED).absolute()), str((home / UNPACKED).absolute())
+    paths = pc.replace_substring_regex(table[column], f"^{re.escape(before)}", after.replace("\\", r"\\"))
+    return table.set_column(table.column_names.index(column), column, paths)
 
 
 @dataclass(frozen=True)

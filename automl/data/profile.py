@@ -13,10 +13,11 @@ from automl.data.columns import Column, describe
 from automl.data.guess import Roles, find_column, guess_roles
 from automl.data.images import Look, holds_pictures, located, look_at_all
 from automl.data.leakage import Contents, Keyed, find_overlaps, find_repeats, key_parts
-from automl.data.load import Rows, load_parts, raise_all
+from automl.data.load import AS_FOUND, load_parts, raise_all
 from automl.data.media import PICTURE
 from automl.data.picture_flaws import find_picture_flaws
 from automl.data.quality import find_flaws
+from automl.data.rows import ReadOptions, Rows
 from automl.errors import DataError
 from automl.types import Finding
 
@@ -75,14 +76,16 @@ def inspect(
     image: str | None = None,
     test: str | None = None,
     validation: str | None = None,
+    options: ReadOptions = AS_FOUND,
 ) -> Inspection:
     """What the data is and what is wrong with it; nothing is changed or written.
 
-    text: one column or two, as a list or separated by a comma. image: the column of picture files.
+    text: one column or two, as a list or separated by a comma. image: the column of picture files. options: how the
+    files are to be read, where that shall not be found out.
     Raises DataError where nothing can be read or a named column is not there.
     """
     columns = [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
-    return inspect_parts(load_parts(source, validation, test), target, columns or None, image)
+    return inspect_parts(load_parts(source, validation, test, options), target, columns or None, image)
 
 
 def inspect_parts(
@@ -136,7 +139,7 @@ def _guess_image(train: Rows, target: str | None, text: Sequence[str] | None) ->
 
 def _folder(rows: Rows) -> Path:
     """The folder that a table's relative paths count from."""
-    return Path(rows.read_as.source.partition(" [")[0]).parent
+    return rows.folder or Path(rows.read_as.source.partition(" [")[0]).parent
 
 
 def _located(rows: Rows, column: str) -> Rows:

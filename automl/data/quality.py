@@ -13,7 +13,7 @@ from automl.data.columns import Column, Mask, as_text, blank, fold, to_mask
 from automl.data.encoding import encoding_name
 from automl.data.guess import Roles
 from automl.data.leakage import Keyed, first_rows
-from automl.data.load import Rows
+from automl.data.rows import Rows
 from automl.data.target_leak import find_target_leaks
 from automl.types import Finding, Severity
 

@@ -9,7 +9,8 @@ import pyarrow.feather as feather
 import pyarrow.parquet as parquet
 import pytest
 
-from automl.data.load import load, load_parts, read_rows, write_rows
+from automl.data.load import load, load_parts, read_rows
+from automl.data.write import write_rows
 from automl.errors import DataError
 
 TABLE = pa.table({"text": ["a, b", 'say "hi"', "two\nlines"], "label": ["x", "y", "x"]})

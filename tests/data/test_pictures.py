@@ -231,11 +231,13 @@ def test_a_loop_of_links_is_told_and_not_followed(tmp_path: Path, loop: Callable
 
 def test_folders_without_pictures_are_told_in_three_parts(tmp_path: Path) -> None:
     (tmp_path / "none" / "a").mkdir(parents=True)
-    with pytest.raises(DataError, match="is no dataset; .*a folder of pictures for each class. Name a file"):
+    with pytest.raises(
+        DataError, match="is no dataset; .*a folder of pictures or of text files for each class. Name a file"
+    ):
         load(str(tmp_path / "none"))
     source = write_pictures(tmp_path / "shapes", 3)
     (source / "ring").mkdir()
-    with pytest.raises(DataError, match="1 class folders .* hold no pictures: ring; picture files .*. Add pictures"):
+    with pytest.raises(DataError, match="1 class folders .* hold no pictures: ring; files that .*. Add pictures"):
         load(str(source))
 
 
@@ -264,3 +266,24 @@ def test_inputs_and_options_that_contradict_each_other_are_refused(tmp_path: Pat
         prepared(source, tmp_path / "data", image="image", text="image")
     with pytest.raises(DataError, match="did you mean 'image'"):
         prepared(source, tmp_path / "data", image="imag")
+
+
+def test_pictures_out_of_an_archive_stay_in_the_run_and_are_named_as_they_will_lie(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes", 12)
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "shapes")
+    folder, archive = prepared(tmp_path / "shapes", tmp_path / "a"), str(tmp_path / "packed.zip")
+    packed = prepare(make_request({"source": archive}), tmp_path / "scratch", home=tmp_path / "home")
+    assert packed.split.fingerprint == folder.split.fingerprint
+    (tmp_path / "scratch").rename(tmp_path / "home")
+    for path in read_part(tmp_path / "home", "train")["image"].to_pylist():
+        assert Path(path).is_relative_to(tmp_path / "home" / "unpacked")
+        assert look_at(path).problem is None
+
+
+def test_what_was_unpacked_goes_when_nothing_can_be_learnt(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes" / "train", 12, classes=("bar",))
+    write_pictures(tmp_path / "shapes" / "test", 2, classes=("bar",))
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "shapes")
+    with pytest.raises(DataError, match="has one class"):
+        prepare(make_request({"source": str(tmp_path / "packed.zip")}), tmp_path / "scratch")
+    assert not (tmp_path / "scratch" / "unpacked").exists()

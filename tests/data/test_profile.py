@@ -5,8 +5,8 @@ import json
 import pyarrow as pa
 import pytest
 
-from automl.data.load import write_rows
 from automl.data.profile import inspect
+from automl.data.write import write_rows
 from automl.errors import DataError
 
 

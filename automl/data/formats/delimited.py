@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -14,15 +15,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from automl.data.encoding import binary_kind, read_text
+from automl.data.formats.base import Format
+from automl.data.rows import DELIMITER_NAMES, NO_DELIMITER, ReadOptions, Rows
 from automl.errors import DataError
 
 _SAMPLE_BYTES = 1 << 18
 _SCAN_BYTES = 1 << 26
 _BLOCK_BYTES = (1 << 24, 1 << 28)
 _CANDIDATES = (",", "\t", ";", "|")
-_NO_DELIMITER = "\x1f"
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
-DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
 Positions = npt.NDArray[np.int64]
 
 
@@ -43,23 +45,56 @@ class Dialect:
 
     @property
     def delimiter_name(self) -> str:
-        return DELIMITER_NAMES.get(self.delimiter, "no")
+        return DELIMITER_NAMES.get(self.delimiter, "no" if self.delimiter == NO_DELIMITER else repr(self.delimiter))
 
 
-def read_delimited(data: pa.Buffer, path: Path) -> tuple[pa.Table, Dialect, tuple[int, ...]]:
+class Delimited(Format):
+    """Lines of fields: CSV, TSV and their relatives, and lines of one field."""
+
+    name = "delimited text"
+    endings = (".csv", ".tsv", ".tab", ".txt", ".dat", ".psv")
+    takes = ("encoding", "delimiter", "header")
+
+    def claims(self, head: bytes) -> bool:
+        """Where the first lines have the same number of fields, two or more."""
+        if binary_kind(head) is not None:
+            return False
+        whole = head[: head.rfind(b"\n") + 1] or head
+        return find_dialect(pa.py_buffer(whole), whole.decode("utf-8", "ignore"), "").delimiter != NO_DELIMITER
+
+    def read(self, path: Path, options: ReadOptions) -> Rows:
+        data, encoding, mark = read_text(path, options.encoding)
+        table, dialect, skipped = read_delimited(data, path, options.separator, options.header)
+        return Rows.of(
+            table,
+            path,
+            format=self.name,
+            encoding=encoding,
+            byte_order_mark=mark,
+            delimiter=dialect.delimiter_name if table.num_columns > 1 else None,
+            quoting="none" if dialect.quote is None and b'"' in data[: 1 << 20].to_pybytes() else "double",
+            header=dialect.header,
+            skipped_rows=skipped,
+        )
+
+
+def read_delimited(
+    data: pa.Buffer, path: Path, delimiter: str | None = None, header: bool | None = None
+) -> tuple[pa.Table, Dialect, tuple[int, ...]]:
     """The rows as a table of strings, how they were read, and the numbers of the rows that could not be read.
 
-    data: UTF-8. Raises DataError where there are no rows, or where too many have the wrong number of fields.
+    data: UTF-8. delimiter, header: what the user said of them; found out where None.
+    Raises DataError where there are no rows, or where too many have the wrong number of fields.
     """
     data = _with_newlines(data)
     sample = _sample(data)
     if not sample.strip():
         raise DataError(f"{path} holds only blank lines", "a header and rows", "Check the file")
-    dialect = find_dialect(data, sample, path.suffix.lower())
+    dialect = find_dialect(data, sample, path.suffix.lower()) if delimiter is None else _quoting(data, delimiter)
     first = next(iter(_records(sample, dialect)), None)
     if first is None:
         raise DataError(f"{path} cannot be read as lines of text", "a header and rows", "Check the file")
-    dialect = replace(dialect, header=has_header(sample, dialect))
+    dialect = replace(dialect, header=has_header(sample, dialect) if header is None else header)
     names = column_names(first if dialect.header else [""] * len(first))
     if dialect.broken:
         table, skipped = _read_line_by_line(data, dialect, names)
@@ -89,7 +124,7 @@ def find_dialect(data: pa.Buffer, sample: str, ending: str) -> Dialect:
     if ranked:
         return _quoting(data, max(ranked)[3])
     # no separator fits: a ragged file, or one column
-    return _quoting(data, preferred if preferred in sample.split("\n", 1)[0] else _NO_DELIMITER)
+    return _quoting(data, preferred if preferred in sample.split("\n", 1)[0] else NO_DELIMITER)
 
 
 def _quoting(data: pa.Buffer, delimiter: str) -> Dialect:
@@ -110,10 +145,10 @@ def _quoting(data: pa.Buffer, delimiter: str) -> Dialect:
             quoting = marks[values[np.maximum(marks - 1, 0)] != ord(escape)]
         if _well_formed(values, quoting, delimiter):
             joins = np.searchsorted(breaks, quoting[1::2]) > np.searchsorted(breaks, quoting[0::2])
-            if joins.any() and delimiter != _NO_DELIMITER and _lines_agree(values, breaks, delimiter):
+            if joins.any() and delimiter != NO_DELIMITER and _lines_agree(values, breaks, delimiter):
                 return plain
             return Dialect(delimiter=delimiter, escape=escape, multiline=bool(joins.any()))
-    if delimiter == _NO_DELIMITER or _lines_agree(values, breaks, delimiter):
+    if delimiter == NO_DELIMITER or _lines_agree(values, breaks, delimiter):
         return plain
     return Dialect(delimiter=delimiter, broken=True)
 
@@ -189,8 +224,11 @@ def _records(sample: str, dialect: Dialect) -> list[list[str]]:
 
 
 def has_header(sample: str, dialect: Dialect) -> bool:
+    return names_columns(_records(sample, dialect)[:2000])
+
+
+def names_columns(records: Sequence[Sequence[str]]) -> bool:
     """Whether the first record names columns: no numbers, no sentences, no values of their column."""
-    records = _records(sample, dialect)[:2000]
     first, rest = records[0], records[1:]
     if any(_NUMBER.match(cell.strip()) for cell in first):
         return False
@@ -257,7 +295,7 @@ def _parse(data: pa.Buffer, dialect: Dialect, names: list[str], block: int) -> t
                 double_quote=dialect.escape is None,
                 escape_char=dialect.escape or False,
                 newlines_in_values=dialect.multiline,
-                ignore_empty_lines=dialect.delimiter != _NO_DELIMITER,
+                ignore_empty_lines=dialect.delimiter != NO_DELIMITER,
                 invalid_row_handler=skip,
             ),
             convert_options=pacsv.ConvertOptions(

@@ -1,36 +1,53 @@
-"""Folders of pictures as tables: a folder for each class, or parts (train, validation, test) of such folders."""
+"""Folders of files as tables: a folder for each class, or parts (train, validation, test) of such folders."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from automl.data.hugging_face import PART_NAMES
 from automl.data.images import ENDINGS
 from automl.errors import DataError
 
-IMAGE, LABEL = "image", "label"
+LABEL = "label"
 _BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 _OTHER_ENDINGS = frozenset(
     {".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".html", ".yaml", ".db", ".ini"}
 )
 
 
-def read_picture_folders(folder: Path, part_names: Mapping[str, Sequence[str]]) -> dict[str, tuple[pa.Table, int]]:
-    """By part: a table of absolute paths (`image`) and class names (`label`), and how many files were no pictures.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The files that are looked for. column: of their paths. accepts: whether a file is one of them.
 
-    A class is named by its folder, whatever folders lie below it. Pictures right in the folder make a table without
-    labels. Empty where there are no pictures. Raises DataError for a loop of links, an empty class folder in the
-    training part, or two folders of one part.
+    loose: whether such files right in a folder are its rows, as pictures are; else they are notes beside the data.
+    """
+
+    column: str
+    plural: str
+    endings: tuple[str, ...]
+    accepts: Callable[[Path], bool]
+    loose: bool
+
+
+def read_class_folders(folder: Path, wanted: Wanted) -> dict[str, tuple[pa.Table, int]]:
+    """By part: a table of absolute paths and class names (`label`), and how many files were none of those wanted.
+
+    A class is named by its folder, whatever folders lie below it. Files right in the folder make a table without
+    labels. Empty where there are none. Raises DataError for a loop of links, an empty class folder in the training
+    part, or two folders of one part.
     """
     children = _folders(folder)
-    parts = _parts(folder, children, part_names)
+    parts = _parts(folder, children, wanted)
     if parts:
-        return {part: _read_part(place, part) for part, place in parts.items()}
-    table, others = _read_part(folder, "train")
+        found = {part: _read_part(place, part, wanted) for part, place in parts.items()}
+        return found if any(table.num_rows for table, _ in found.values()) else {}
+    table, others = _read_part(folder, "train", wanted)
     return {"train": (table, others)} if table.num_rows else {}
 
 
@@ -57,10 +74,10 @@ def _loop(path: Path) -> DataError:
     )
 
 
-def _parts(folder: Path, children: Sequence[Path], part_names: Mapping[str, Sequence[str]]) -> dict[str, Path]:
+def _parts(folder: Path, children: Sequence[Path], wanted: Wanted) -> dict[str, Path]:
     """The folders of the parts, where a train folder holds class folders; else the children are classes."""
     parts: dict[str, Path] = {}
-    for part, names in part_names.items():
+    for part, names in PART_NAMES.items():
         found = [child for child in children if child.name.lower() in names]
         if len(found) > 1:
             listed = ", ".join(child.name for child in found)
@@ -68,16 +85,16 @@ def _parts(folder: Path, children: Sequence[Path], part_names: Mapping[str, Sequ
         if found:
             parts[part] = found[0]
     # a class may be called "train" too: then it holds pictures, not folders of pictures
-    if "train" in parts and _folders(parts["train"]) and not any(True for _ in _own_pictures(parts["train"])):
+    if "train" in parts and _folders(parts["train"]) and not (wanted.loose and _own_files(parts["train"], wanted)):
         return parts
     return {}
 
 
-def _own_pictures(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if path.suffix.lower() in ENDINGS)
+def _own_files(folder: Path, wanted: Wanted) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in wanted.endings]
 
 
-def _read_part(folder: Path, part: str) -> tuple[pa.Table, int]:
+def _read_part(folder: Path, part: str, wanted: Wanted) -> tuple[pa.Table, int]:
     paths: list[str] = []
     labels: list[str] = []
     others, empty = 0, []
@@ -85,7 +102,7 @@ def _read_part(folder: Path, part: str) -> tuple[pa.Table, int]:
     for place in classes:
         before = len(paths)
         for path in _files(place, ()):
-            if is_picture(path):
+            if wanted.accepts(path):
                 paths.append(_name(path))
                 labels.append(place.name)
             else:
@@ -93,15 +110,15 @@ def _read_part(folder: Path, part: str) -> tuple[pa.Table, int]:
         if len(paths) == before:
             empty.append(place.name)
     if not paths:
-        loose = [_name(path) for path in _own_pictures(folder)]
-        return pa.table({IMAGE: pa.array(loose, pa.string())}), others
+        loose = [_name(path) for path in _own_files(folder, wanted)]
+        return pa.table({wanted.column: pa.array(loose, pa.string())}), others
     if empty and part == "train":
         raise DataError(
-            f"{len(empty)} class folders of {folder} hold no pictures: {', '.join(empty[:10])}",
-            f"picture files ({' '.join(ENDINGS)}) in every class folder",
-            "Add pictures, or remove these folders",
+            f"{len(empty)} class folders of {folder} hold no {wanted.plural}: {', '.join(empty[:10])}",
+            f"files that end in {' '.join(wanted.endings)} in every class folder",
+            f"Add {wanted.plural}, or remove these folders",
         )
-    return pa.table({IMAGE: pa.array(paths, pa.string()), LABEL: pa.array(labels, pa.string())}), others
+    return pa.table({wanted.column: pa.array(paths, pa.string()), LABEL: pa.array(labels, pa.string())}), others
 
 
 def _files(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
@@ -144,3 +161,6 @@ def _name(path: Path) -> str:
             f"the file name {name!r} is no UTF-8", "names that every system can read", "Rename it"
         ) from None
     return name
+
+
+PICTURES = Wanted(column="image", plural="pictures", endings=tuple(ENDINGS), accepts=is_picture, loose=True)

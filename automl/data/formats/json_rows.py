@@ -9,7 +9,28 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json as pajson
 
+from automl.data.encoding import read_text
+from automl.data.formats.base import Format
+from automl.data.rows import ReadOptions, Rows
 from automl.errors import DataError
+
+_WRAPPERS = ("data", "rows", "examples", "instances", "records", "items", "results")
+
+
+class Json(Format):
+    """JSON lines, a list of objects, or an object that holds one such list."""
+
+    name = "JSON"
+    endings = (".jsonl", ".ndjson", ".json")
+    takes = ("encoding",)
+
+    def claims(self, head: bytes) -> bool:
+        return head.lstrip()[:1] in (b"{", b"[")
+
+    def read(self, path: Path, options: ReadOptions) -> Rows:
+        data, encoding, mark = read_text(path, options.encoding)
+        table, name = read_json(data, path)
+        return Rows.of(table, path, format=name, encoding=encoding, byte_order_mark=mark)
 
 
 def read_json(data: pa.Buffer, path: Path) -> tuple[pa.Table, str]:
@@ -26,11 +47,25 @@ def read_json(data: pa.Buffer, path: Path) -> tuple[pa.Table, str]:
         try:
             # a row must lie within one block: a larger block for those with very long rows
             options = pajson.ReadOptions(block_size=block)
-            return pajson.read_json(pa.BufferReader(data), read_options=options), "JSON lines"
+            table = pajson.read_json(pa.BufferReader(data), read_options=options)
+            return _list_within(table) or (table, "JSON lines")
         except pa.ArrowInvalid as error:
             if "straddl" not in str(error):
                 break
     return _json_lines(data, path), "JSON lines"
+
+
+def _list_within(table: pa.Table) -> tuple[pa.Table, str] | None:
+    """The rows of a lone object that wraps them, as in {"version": 1, "data": [{...}, {...}]}."""
+    wrapped = [field.name for field in table.schema if field.name in _WRAPPERS and _holds_objects(field.type)]
+    if table.num_rows != 1 or len(wrapped) != 1:
+        return None
+    values = table[wrapped[0]].combine_chunks().flatten()
+    return pa.Table.from_struct_array(values), f"JSON (its list {wrapped[0]!r})"
+
+
+def _holds_objects(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) and pa.types.is_struct(kind.value_type))
 
 
 def _json_list(data: pa.Buffer, path: Path) -> pa.Table:
