@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Two files of tests at a time: each may start a Ray of its own, so more would be a matter of memory.
+PYTEST = HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test check clean
 
@@ -12,13 +14,13 @@ demo: $(VENV)/installed
 	$(BIN)/automl demo
 
 test: $(VENV)/installed
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	$(PYTEST)
 
 # Every version is pinned: the same environment today and in a year.
 $(VENV)/installed: pyproject.toml constraints.txt
