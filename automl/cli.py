@@ -22,7 +22,8 @@ DONE, NO, MISTAKE, FAILURE, INTERRUPTED = 0, 1, 2, 3, 130
 _EXTRAS = {name: "train" for name in ("torch", "transformers", "ray", "optuna", "safetensors", "tokenizers")}
 _EXTRAS |= {"datasets": "train", "huggingface_hub": "train", "wandb": "wandb", "peft": "lora"}
 
-_METAVARS = {"target": "COLUMN", "image": "COLUMN", "test": "FILE", "validation": "FILE", "out": "DIR"}
+_METAVARS = {"target": "COLUMN", "image": "COLUMN", "group": "COLUMN", "time": "COLUMN"}
+_METAVARS |= {"test": "FILE", "validation": "FILE", "out": "DIR"}
 _METAVARS |= {"search_spaces": "DIR", "wandb": "PROJECT", "budget": "TIME", "time_limit": "TIME"}
 _METAVARS |= {"margin": "POINTS", "encoding": "NAME", "delimiter": "CHARACTER", "header": "yes|no"}
 
@@ -125,6 +126,7 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict (guessed when left out)")
     parser.add_argument("--text", metavar="A,B", help="one text column, or two separated by a comma")
     parser.add_argument("--image", metavar="COLUMN", help="the column of picture files' paths")
+    parser.add_argument("--group", metavar="COLUMN", help="the column that says which rows belong together")
     parser.add_argument("--test", metavar="FILE", help="a file of test rows, to find overlaps")
     parser.add_argument("--validation", metavar="FILE", help="a file of validation rows, to find overlaps")
     _add_reading(parser)

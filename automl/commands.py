@@ -179,6 +179,7 @@ def inspect(arguments: argparse.Namespace) -> int:
         image=arguments.image,
         test=arguments.test,
         validation=arguments.validation,
+        group=arguments.group,
         options=_reading(arguments),
     )
     print(json.dumps(found.to_json(), ensure_ascii=False) if arguments.json else found.to_text())

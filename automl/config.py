@@ -66,6 +66,8 @@ class RunRequest(BaseModel):
     )
     header: bool | None = Field(None, description="whether the first row names the columns")
     sheet: str | None = Field(None, description="the sheet of a workbook, by name or number (the first)")
+    group: str | None = Field(None, description="keep rows with one value of this column on one side of every cut")
+    time: str | None = Field(None, description="cut by this column: the latest rows are the test")
     task: str | None = Field(None, description="the task (guessed from the data)")
     metric: str | None = Field(None, description="the metric that decides (guessed from the data)")
     models: Names = Field((), description="hub ids, local folders, or package:NAME, comma-separated")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from automl.config import RunRequest
 from automl.data.clean import Repair
-from automl.data.columns import Column
+from automl.data.columns import Column, Mask
 from automl.data.guess import MOST_CLASSES, TASKS
 from automl.data.leakage import Keyed
 from automl.data.load import raise_all
@@ -34,6 +36,8 @@ def check_request(request: RunRequest, known_tasks: Collection[str] = SUPPORTED_
         )
     if request.image is not None and request.text is not None:
         raise RequestError("--image and --text are both given", "inputs of one kind", "Leave one of them out")
+    if request.group is not None and request.time is not None:
+        raise RequestError("--group and --time are both given", "one rule to cut by", "Leave one of them out")
 
 
 def check_roles(seen: Inspection, request: RunRequest) -> str:
@@ -233,6 +237,22 @@ def check_classes(
                 )
             )
     raise_all(problems)
+
+
+def check_cut(labels: npt.NDArray[Any], chosen: Mask, name: str, column: str | None) -> None:
+    """Raises DataError where a cut by groups or time leaves a part empty, or with a class of its own."""
+    lost = sorted(set(labels[chosen].tolist()) - set(labels[~chosen].tolist()))
+    if chosen.any() and not lost:
+        return
+    by = f"cut by {column!r}, " if column else ""
+    found = (
+        f"{by}the {name} rows hold {len(lost)} classes that are left nowhere else: {', '.join(map(repr, lost[:10]))}"
+    )
+    raise DataError(
+        found if lost else f"{by}no row is left for the {name}: the groups are too large to be parted",
+        "every class on both sides of the cut",
+        f"Cut by another column, or give {name} rows with --{name}",
+    )
 
 
 def _counts(seen: Inspection) -> dict[str, int]:

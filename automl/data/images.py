@@ -35,6 +35,7 @@ MOST_PIXELS = 89_478_485
 """Pillow's own limit: a quarter of a gigabyte in RGB. A small file can decode to much more (a decompression bomb)."""
 MOST_BYTES = 1 << 29
 _SAMPLE_ROWS = 50
+_MINIATURE = 16
 _THREADS = 8
 
 
@@ -46,13 +47,14 @@ class Undecodable(Exception):
 class Look:
     """What one file holds. pixels, content: digests of the RGB picture and of the bytes, empty when broken.
 
-    problem: why it cannot be decoded. format: Pillow's name for what it is.
+    problem: why it cannot be decoded. format: Pillow's name for what it is. miniature: 16 x 16 grey values.
     """
 
     pixels: str = ""
     content: str = ""
     format: str = ""
     problem: str | None = None
+    miniature: bytes = b""
 
 
 def decode(data: bytes) -> tuple[Image.Image, str]:
@@ -115,7 +117,8 @@ def look_at(path: str | None) -> Look:
     except Undecodable as problem:
         return Look(problem=str(problem))
     pixels = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()
-    return Look(pixels=pixels, content=hashlib.sha256(data).hexdigest(), format=name)
+    small = picture.convert("L").resize((_MINIATURE, _MINIATURE), reducing_gap=2.0).tobytes()
+    return Look(pixels=pixels, content=hashlib.sha256(data).hexdigest(), format=name, miniature=small)
 
 
 def look_at_all(paths: Sequence[str | None]) -> list[Look]:

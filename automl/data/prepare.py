@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from automl.config import READING, RunRequest
-from automl.data.checks import SUPPORTED_TASKS, check_classes, check_parts, check_request, check_roles
+from automl.data.checks import SUPPORTED_TASKS, check_classes, check_cut, check_parts, check_request, check_roles
 from automl.data.clean import Repair, clean
-from automl.data.columns import Mask, as_text
+from automl.data.columns import Codes, Mask, as_text
+from automl.data.guess import find_column
 from automl.data.leakage import Keyed
 from automl.data.load import load_parts
 from automl.data.profile import Inspection, inspect_parts
@@ -25,12 +28,14 @@ from automl.data.rows import ReadOptions
 from automl.data.split import (
     combined_fingerprint,
     fingerprint,
+    latest_cut,
     row_digests,
     rows_sha256,
     stratified_cut,
     test_rows,
     validation_rows,
 )
+from automl.data.together import groups_of, held_together, times_of
 from automl.types import Finding, Part, PreparedData, Schema, Split
 
 TEST_LABELS = "test_labels.arrow"
@@ -65,7 +70,7 @@ def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[Prepared
     """The prepared data, and whether what was unpacked for it is still needed."""
     options = ReadOptions(**{name: getattr(request, name) for name in READING})
     parts = load_parts(request.source, request.validation, request.test, options, directory / UNPACKED)
-    seen = inspect_parts(parts, request.target, request.text, request.image)
+    seen = inspect_parts(parts, request.target, request.text, request.image, request.group)
     target = check_roles(seen, request)
     usable, notes = check_parts(seen, request, target)
     keyed = {name: seen.keyed[name] for name in usable}
@@ -75,7 +80,7 @@ def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[Prepared
     if pictured:
         kept = {name: _rehoused(table, seen.roles.inputs[0], directory, home) for name, table in kept.items()}
     check_classes(seen, target, {name: table["label"] for name, table in kept.items()}, repairs)
-    parted = _cut(kept, seen.roles.inputs, request.seed)
+    parted = _cut(kept, seen.roles.inputs, request, _bound(keyed["train"], seen, request, keep["train"]))
     prepared = _describe(directory, request, seen, target, parted, repairs, notes)
     _write(directory, prepared, seen, repairs, parted)
     return prepared, pictured
@@ -100,6 +105,38 @@ def _rehoused(table: pa.Table, column: str, directory: Path, home: Path) -> pa.T
 
 
 @dataclass(frozen=True)
+class _Bound:
+    """What binds the training rows when parts are cut from them. groups: equal where rows stay together."""
+
+    groups: Codes | None
+    times: npt.NDArray[np.float64] | None
+    words: str
+
+    def filter(self, rows: Mask) -> _Bound:
+        return _Bound(
+            None if self.groups is None else self.groups[rows],
+            None if self.times is None else self.times[rows],
+            self.words,
+        )
+
+
+def _bound(train: Keyed, seen: Inspection, request: RunRequest, keep: Mask) -> _Bound:
+    if request.time is not None:
+        find_column(request.time, train.rows.table.column_names, "--time", train.rows.read_as.source)
+        times = times_of(train, request.time)
+        return _Bound(None, times, f"the latest rows by {request.time!r}").filter(keep)
+    near, words = seen.near.get("train"), "stratified by class"
+    if request.group is not None:
+        stem = groups_of(train.rows.table[request.group])[1]
+        words += f", rows of one {request.group!r}{' (before its last separator)' if stem else ''} together"
+    if held_together(train, near, None) is not None:
+        words += ", near duplicates together"
+    return _Bound(held_together(train, near, request.group), None, f"{words}, by a hash of content and seed").filter(
+        keep
+    )
+
+
+@dataclass(frozen=True)
 class _Cut:
     """The three parts; origin: the part that each was taken from; sha256: fingerprints of the parts' rows."""
 
@@ -109,7 +146,7 @@ class _Cut:
     strategy: str
 
 
-def _cut(kept: Mapping[str, pa.Table], inputs: tuple[str, ...], seed: int) -> _Cut:
+def _cut(kept: Mapping[str, pa.Table], inputs: tuple[str, ...], request: RunRequest, bound: _Bound) -> _Cut:
     """What is not given is cut from train: the test first, then the validation from the rest."""
     tables, origin, words = dict(kept), {part: part for part in kept}, []
     # by what the rows hold: the same pictures are cut the same way wherever they lie
@@ -122,12 +159,18 @@ def _cut(kept: Mapping[str, pa.Table], inputs: tuple[str, ...], seed: int) -> _C
             continue
         train = tables["train"]
         labels = train["label"].to_numpy(zero_copy_only=False)
-        chosen = stratified_cut(labels, digests["train"], size_of(train.num_rows), seed, name)
+        size = size_of(train.num_rows)
+        if bound.times is not None:
+            chosen = latest_cut(bound.times, digests["train"], size, request.seed, name)
+        else:
+            chosen = stratified_cut(labels, digests["train"], size, request.seed, name, groups=bound.groups)
+        check_cut(labels, chosen, name, request.group or request.time)
         for part, rows in ((name, chosen), ("train", ~chosen)):
             tables[part] = train.filter(pa.array(rows)).combine_chunks()
         digests[name], digests["train"] = digests["train"][chosen], digests["train"][~chosen]
+        bound = bound.filter(~chosen)
         origin[name] = "train"
-        words.append(f"{name} cut from train, stratified by class, by a hash of content and seed")
+        words.append(f"{name} cut from train, {bound.words}")
     sha256 = {part: fingerprint(digests[part]) for part in _PARTS}
     return _Cut(tables, origin, sha256, "; ".join(words))
 

@@ -9,15 +9,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from automl.data.columns import Column, describe
+from automl.data.columns import Codes, Column, describe
+from automl.data.drift import find_drift
 from automl.data.guess import Roles, find_column, guess_roles
 from automl.data.images import Look, holds_pictures, located, look_at_all
 from automl.data.leakage import Contents, Keyed, find_overlaps, find_repeats, key_parts
 from automl.data.load import AS_FOUND, load_parts, raise_all
 from automl.data.media import PICTURE
+from automl.data.near import find_near
 from automl.data.picture_flaws import find_picture_flaws
 from automl.data.quality import find_flaws
 from automl.data.rows import ReadOptions, Rows
+from automl.data.together import find_groups
 from automl.errors import DataError
 from automl.types import Finding
 
@@ -37,6 +40,7 @@ class Inspection:
     class_counts: Mapping[str, int]
     findings: tuple[Finding, ...]
     compared: tuple[str, ...] = field(default=())
+    near: Mapping[str, Codes] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -76,24 +80,30 @@ def inspect(
     image: str | None = None,
     test: str | None = None,
     validation: str | None = None,
+    group: str | None = None,
     options: ReadOptions = AS_FOUND,
 ) -> Inspection:
     """What the data is and what is wrong with it; nothing is changed or written.
 
-    text: one column or two, as a list or separated by a comma. image: the column of picture files. options: how the
-    files are to be read, where that shall not be found out.
+    text: one column or two, as a list or separated by a comma. image: the column of picture files. group: the
+    column that says which rows belong together. options: how the files are to be read, where that shall not be found
+    out.
     Raises DataError where nothing can be read or a named column is not there.
     """
     columns = [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
-    return inspect_parts(load_parts(source, validation, test, options), target, columns or None, image)
+    return inspect_parts(load_parts(source, validation, test, options), target, columns or None, image, group)
 
 
 def inspect_parts(
-    parts: Mapping[str, Rows], target: str | None, text: Sequence[str] | None, image: str | None = None
+    parts: Mapping[str, Rows],
+    target: str | None,
+    text: Sequence[str] | None,
+    image: str | None = None,
+    group: str | None = None,
 ) -> Inspection:
     """The same for parts that are loaded already."""
     train = parts["train"]
-    _check_names(train, target, text, image)
+    _check_names(train, {"--target": target, "--image": image, "--group": group}, text)
     pictured = (image, "named with --image") if image is not None else _guess_image(train, target, text)
     columns = tuple(describe(name, train.table[name]) for name in train.table.column_names)
     if pictured is not None:
@@ -115,6 +125,10 @@ def inspect_parts(
     for part in keyed.values():
         findings += find_repeats(part, compared, classified)
     findings += find_overlaps(keyed, compared)
+    nearly, near = find_near(keyed, compared, looks) if roles.inputs else ([], {})
+    findings += nearly
+    findings += find_groups(keyed, columns, group)
+    findings += find_drift(keyed, columns, roles, looks)
     findings += find_flaws(parts, keyed, columns, roles, classified)
     findings.sort(key=lambda finding: _ORDER[finding.severity])
     return Inspection(
@@ -125,6 +139,7 @@ def inspect_parts(
         class_counts=class_counts(keyed["train"]) if classified else {},
         findings=tuple(findings),
         compared=compared,
+        near=near,
     )
 
 
@@ -161,21 +176,21 @@ def class_counts(part: Keyed) -> dict[str, int]:
     return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
 
 
-def _check_names(train: Rows, target: str | None, text: Sequence[str] | None, image: str | None) -> None:
+def _check_names(train: Rows, single: Mapping[str, str | None], text: Sequence[str] | None) -> None:
+    """single: the options that name one column."""
     problems = []
-    named = {"--target": [target] if target else [], "--text": list(text or ()), "--image": [image] if image else []}
-    for option, names in named.items():
-        for name in names:
-            try:
-                find_column(name, train.table.column_names, option, train.read_as.source)
-            except DataError as error:
-                problems.append(error)
-    if target is not None and target in (*(text or ()), image):
+    named = [(option, name) for option, name in single.items() if name] + [("--text", name) for name in text or ()]
+    for option, name in named:
+        try:
+            find_column(name, train.table.column_names, option, train.read_as.source)
+        except DataError as error:
+            problems.append(error)
+    target = single["--target"]
+    twice = next((option for option, name in named if name == target and option != "--target"), None)
+    if target is not None and twice is not None:
         problems.append(
             DataError(
-                f"column {target!r} is both --target and {'--image' if target == image else '--text'}",
-                "two different columns",
-                "Change one of them",
+                f"column {target!r} is both --target and {twice}", "two different columns", "Change one of them"
             )
         )
     raise_all(problems)

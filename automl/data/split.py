@@ -54,23 +54,66 @@ def validation_rows(rows: int) -> int:
 
 
 def stratified_cut(
-    labels: npt.NDArray[Any], digests: Digests, size: int, seed: int, salt: str, keep: int = 1
+    labels: npt.NDArray[Any],
+    digests: Digests,
+    size: int,
+    seed: int,
+    salt: str,
+    keep: int = 1,
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Where a row goes into the new part of about `size` rows, every class in its share.
 
     A row's place in its class comes from a hash of its content, the seed and the salt: never from its place
     in the file, so that the same rows are cut the same way on every machine and in every order. Each class
     gives at least one row where `keep` rows of it stay behind.
+    groups: equal numbers go together, with the row of theirs whose hash comes first; without, every row goes alone.
     """
-    chosen = np.zeros(len(labels), np.bool_)
-    classes, codes = np.unique(labels, return_inverse=True)
-    counts = np.bincount(codes, minlength=len(classes))
-    quota = _quotas(counts, size, keep)
     places = _places(digests, seed, salt)
-    order = np.lexsort((places, codes))
-    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
-    for start, take in zip(starts, quota, strict=True):
-        chosen[order[start : start + take]] = True
+    groups = np.arange(len(labels)) if groups is None else groups
+    order = np.lexsort((places, groups))
+    # the first of a group leads it: its class and its place are those of the group
+    first = np.concatenate(([True], np.diff(groups[order]) != 0)) if len(order) else np.empty(0, np.bool_)
+    leaders = order[first]
+    member_of = np.empty(len(labels), np.int64)
+    member_of[order] = np.cumsum(first) - 1
+    weights = np.bincount(member_of, minlength=len(leaders))
+    classes, codes = np.unique(labels[leaders], return_inverse=True)
+    counts = np.bincount(codes, weights=weights, minlength=len(classes)).astype(np.int64)
+    taken = np.zeros(len(leaders), np.bool_)
+    by_class = np.lexsort((places[leaders], codes))
+    starts = np.searchsorted(codes[by_class], np.arange(len(classes)))
+    for start, end, quota, count in zip(
+        starts, [*starts[1:], len(by_class)], _quotas(counts, size, keep), counts, strict=True
+    ):
+        candidates = by_class[start:end]
+        taken[candidates[_filling(weights[candidates], int(quota), int(count) - keep)]] = True
+    return np.asarray(taken[member_of], np.bool_)
+
+
+def _filling(weights: npt.NDArray[np.int64], quota: int, most: int) -> npt.NDArray[np.int64]:
+    """Which groups, in their order, make up a quota of rows, each by half at least; or else one of the smallest.
+
+    most: rows that the class can give.
+    """
+    if not len(weights) or weights.max() == 1:
+        return np.arange(min(quota, len(weights)))
+    chosen, rows = [], 0
+    for place, weight in enumerate(weights.tolist()):
+        if rows + weight / 2 <= quota and rows + weight <= most:
+            chosen.append(place)
+            rows += weight
+    smallest = int(weights.argmin())
+    if not chosen and quota > 0 and weights[smallest] <= most:
+        chosen = [smallest]
+    return np.array(chosen, np.int64)
+
+
+def latest_cut(times: npt.NDArray[np.float64], digests: Digests, size: int, seed: int, salt: str) -> Any:
+    """Where a row is one of the `size` latest; those of one time are told apart by a hash of their content."""
+    order = np.lexsort((_places(digests, seed, salt), times))
+    chosen = np.zeros(len(times), np.bool_)
+    chosen[order[len(order) - size :]] = True
     return chosen
 
 

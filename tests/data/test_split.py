@@ -48,3 +48,18 @@ def test_text_and_label_do_not_run_into_each_other():
     one = row_digests(pa.table({"text": ["ab"]}), ("text",), pa.chunked_array([["c"]]))
     two = row_digests(pa.table({"text": ["a"]}), ("text",), pa.chunked_array([["bc"]]))
     assert one[0] != two[0]
+
+
+def test_groups_go_whole_and_small_enough_ones_fill_a_class():
+    labels = np.array(["a"] * 60 + ["b"] * 30)
+    groups = np.concatenate((np.repeat(np.arange(12), 5), np.repeat(np.arange(20, 23), 10)))
+    chosen = stratified_cut(labels, digests_of(90), 18, 0, "test", groups=groups)
+    assert not {*groups[chosen]} & {*groups[~chosen]}
+    assert int(chosen[:60].sum()) == 10
+    assert int(chosen[60:].sum()) == 10  # 6 were due: the smallest group stands for them
+
+
+def test_groups_of_one_row_are_cut_as_rows_are():
+    labels = np.array(["a"] * 60 + ["b"] * 30)
+    alone = stratified_cut(labels, digests_of(90), 18, 0, "test")
+    assert np.array_equal(alone, stratified_cut(labels, digests_of(90), 18, 0, "test", groups=np.arange(90)[::-1]))

@@ -1,0 +1,153 @@
+"""Inputs that are nearly the same: texts by MinHash, pictures by their miniatures; within a part and across parts."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from automl.data.columns import Codes, row_keys
+from automl.data.images import Look
+from automl.data.leakage import Keyed, first_rows, repeated
+from automl.types import Finding
+
+ALIKE = 0.8
+"""Two texts are near duplicates from this share of common pieces (Jaccard) of five characters on."""
+FAINT = 3.0
+"""Two pictures are, where their 16 x 16 grey miniatures differ by so many of 255 steps at most (root mean square)."""
+MOST_TEXTS, MOST_PICTURES = 50_000, 20_000
+_PIECE = 5
+_MOST_CHARACTERS = 5_000
+_BANDS, _BAND_ROWS = 16, 4  # texts that are alike to 0.8 meet in a band in 9,998 of 10,000 cases
+_BLOCK = 2_000
+_LINK = re.compile(r"https?://\S+|www\.\S+")
+_MARKS = re.compile(r"[\W_]+")
+
+
+def find_near(
+    keyed: Mapping[str, Keyed], inputs: Sequence[str], looks: Mapping[str, Sequence[Look]]
+) -> tuple[list[Finding], dict[str, Codes]]:
+    """Near duplicates of every part, and rows of later parts that nearly stand in an earlier one.
+
+    Rows that are equal are counted elsewhere, not here. A note where there are too many rows to compare. Also by part
+    the numbers that are equal where rows are nearly equal, over all parts; empty where they were not compared.
+    """
+    parts = list(keyed.values())
+    rows = sum(len(part.keys) for part in parts)
+    most = MOST_PICTURES if looks else MOST_TEXTS
+    if rows > most:
+        what = f"near duplicates were not looked for: {rows:,} rows are more than the {most:,} that are compared"
+        note = Finding(kind="near_duplicates", severity="note", count=0, what=what, suggestion="nothing is changed")
+        return [note], {}
+    if looks:
+        codes = alike_pictures([look.miniature for part in parts for look in looks[part.name]])
+        how = f"pictures whose miniatures differ by {FAINT:g} of 255 steps at most"
+    else:
+        codes = alike_texts([text for part in parts for text in row_keys(part.rows.table, tuple(inputs)).to_pylist()])
+        how = f"texts that share {ALIKE:.0%} of their pieces of five characters, links and marks aside"
+    own, start = {}, 0
+    for part in parts:
+        own[part.name] = codes[start : start + len(part.keys)]
+        start += len(part.keys)
+    findings: list[Finding] = []
+    seen = np.empty(0, np.int64)
+    keys = np.empty(0, np.int64)
+    for part in parts:
+        findings += _within(part, own[part.name], how)
+        findings += _across(part, own[part.name], seen, keys, how)
+        seen = np.union1d(seen, own[part.name][~part.blank])
+        keys = np.union1d(keys, part.keys[~part.blank])
+    return findings, own
+
+
+def _across(part: Keyed, codes: Codes, seen: Codes, keys: Codes, how: str) -> list[Finding]:
+    where = ~part.blank & np.isin(codes, seen) & ~np.isin(part.keys, keys)
+    if not where.any():
+        return []
+    return [
+        Finding(
+            kind="near_split_overlap",
+            severity="warn",
+            count=int(where.sum()),
+            what=f"{part.name} rows that nearly stand in an earlier part too: {how}",
+            suggestion="kept; the score may be too good: look at a few, and take out of train what is the same",
+            rows=first_rows(part.numbers, where),
+        )
+    ]
+
+
+def _within(part: Keyed, codes: Codes, how: str) -> list[Finding]:
+    written = ~part.blank
+    twice = repeated(codes, written) & ~repeated(part.keys, written)
+    if not twice.any():
+        return []
+    return [
+        Finding(
+            kind="near_duplicates",
+            severity="warn",
+            count=int(twice.sum()),
+            what=f"{part.name}: rows that nearly stood before: {how}",
+            suggestion="kept, a given part is never changed"
+            if part.name != "train"
+            else "kept; those alike go to one side of a cut, save chains of over a twentieth of all rows",
+            rows=first_rows(part.numbers, twice),
+        )
+    ]
+
+
+def alike_texts(texts: Sequence[str]) -> Codes:
+    """Numbers that are equal where the texts are nearly equal, by chains of near neighbours."""
+    from datasketch import MinHash, MinHashLSH
+
+    plain = [_MARKS.sub(" ", _LINK.sub(" ", text.lower()[:_MOST_CHARACTERS])).strip() for text in texts]
+    number = {text: place for place, text in enumerate(dict.fromkeys(plain))}
+    pieces = [_pieces(text) for text in number]
+    meeting = MinHashLSH(params=(_BANDS, _BAND_ROWS), num_perm=_BANDS * _BAND_ROWS)
+    encoded = ([piece.encode() for piece in found] for found in pieces)
+    hashed = MinHash.generator(encoded, num_perm=_BANDS * _BAND_ROWS, hashfunc=zlib.crc32, seed=1)
+    pairs = []
+    for place, signature in enumerate(hashed):
+        for other in meeting.query(signature):
+            # those that meet by chance are told apart by what they really share
+            shared = len(pieces[place] & pieces[other])
+            if shared >= ALIKE * (len(pieces[place]) + len(pieces[other]) - shared):
+                pairs.append((place, other))
+        meeting.insert(place, signature)
+    codes = chained(len(number), pairs)
+    # nothing is left of a text of marks alone: it is like no other
+    return np.array(
+        [codes[number[text]] if text else len(number) + place for place, text in enumerate(plain)], np.int64
+    )
+
+
+def _pieces(text: str) -> set[str]:
+    return {text[start : start + _PIECE] for start in range(max(1, len(text) - _PIECE + 1))}
+
+
+def alike_pictures(miniatures: Sequence[bytes]) -> Codes:
+    """Numbers that are equal where the miniatures are nearly equal; one of its own for each broken picture."""
+    whole = np.flatnonzero([bool(miniature) for miniature in miniatures])
+    joined = b"".join(miniatures)
+    grey = np.frombuffer(joined, np.uint8).reshape(len(whole), -1).astype(np.float32) if joined else np.empty((0, 1))
+    lengths = (grey**2).sum(axis=1)
+    most = FAINT**2 * grey.shape[1]
+    pairs = []
+    for start in range(0, len(whole), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        apart = lengths[block, None] + lengths[None, :] - 2 * grey[block] @ grey.T
+        found = np.argwhere(apart <= most)
+        found[:, 0] += start
+        pairs += [(whole[one], whole[other]) for one, other in found if other < one]
+    return chained(len(miniatures), pairs)
+
+
+def chained(count: int, pairs: Sequence[tuple[int, int]]) -> Codes:
+    """A number for each of `count` things, equal where a chain of pairs joins them."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ends = np.array(pairs, np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
