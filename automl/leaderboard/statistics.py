@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import stdtr, stdtrit
 from statsmodels.stats.multitest import multipletests
 
 Floats = NDArray[np.float64]
@@ -67,11 +68,76 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spread:
+    """The variance of a mean score (or of a difference of two) over new seeds and new test rows, in its parts.
+
+    seeds: trainings, 0 where no seed changes anything. of_rows: what shrinks with more test rows; of_both: with more
+    rows or seeds; of_seeds: with more seeds. It is estimated from few numbers and may come out below zero, at most
+    by as much as `of_both` is above.
+    """
+
+    seeds: int
+    rows: int
+    of_seeds: float
+    of_both: float
+    of_rows: float
+
+    @property
+    def variance(self) -> float:
+        return self.of_seeds + self.of_both + self.of_rows
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the variance: few where the seeds decide, many where the rows do (Satterthwaite)."""
+        if self.seeds < 2:
+            return self._many
+        seen = self.of_seeds + self.of_both  # by how much the scores of the seeds themselves spread
+        known = seen**2 / (self.seeds - 1) + self.of_rows**2 / self._many
+        return float(np.clip(self.variance**2 / known if known > 0 else np.inf, self.seeds - 1.0, 1e6))
+
+    @property
+    def kinds(self) -> tuple[tuple[float, float], ...]:
+        """(variance, degrees of freedom) of both seeds and rows, and of the rows alone, of which the wider counts.
+
+        Seeds that agree by chance must not make a few test rows look like many.
+        """
+        return (max(self.variance, 0.0), self.freedom), (self.of_both + self.of_rows, self._many)
+
+    def half(self, alpha: float = ALPHA) -> float:
+        """Half the width of the 1 - alpha interval."""
+        return max(t_quantile(freedom, alpha) * float(np.sqrt(variance)) for variance, freedom in self.kinds)
+
+    def p_value(self, difference: float) -> float:
+        """Of no difference, two-sided; below alpha where the interval of `half` leaves zero out."""
+        if difference == 0:
+            return 1.0
+        errors = ((np.sqrt(variance), freedom) for variance, freedom in self.kinds)
+        return max(
+            2 * float(stdtr(freedom, -abs(difference) / error)) if error > 0 else 0.0 for error, freedom in errors
+        )
+
+    @property
+    def error(self) -> float:
+        """The standard error to plan with: seeds are not taken to make anything surer than it is."""
+        return float(np.sqrt(max(self.of_seeds, 0.0) + self.of_both + self.of_rows))
+
+    @property
+    def _many(self) -> float:
+        return max(self.rows - 1.0, 1.0)
+
+
+def t_quantile(freedom: float, alpha: float = ALPHA) -> float:
+    """How many standard errors a two-sided test at `alpha` asks for."""
+    return -float(stdtrit(freedom, alpha / 2))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """`better` minus `worse`, paired on shared seeds and test rows; above zero is for `better`.
 
     adjusted: the p value after Holm's correction within its family.
     detectable: the smallest true difference that these seeds and rows would show in 80% of repeats.
+    spread: what the variance of `difference` is owed to, for planning (planning.py).
     """
 
     better: str
@@ -83,40 +149,25 @@ class Comparison:
     adjusted: float
     separable: bool
     detectable: float
+    spread: Spread
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Spread:
-    variance: float
-    freedom: float
-
-    @property
-    def quantile(self) -> float:
-        return float(stats.t.ppf((1 + LEVEL) / 2, self.freedom))
-
-
-def _spread(scores: Floats, deviations: Floats, rows: int, deterministic: bool, few: float) -> _Spread:
-    """Variance of the mean score over new seeds and new test rows, with its degrees of freedom.
+def _spread(scores: Floats, deviations: Floats, rows: int, deterministic: bool, few: float) -> Spread:
+    """What the variance of the mean score over new seeds and new test rows is owed to.
 
     few: the variance of seeds to assume where there is one seed only.
     """
     seeds = len(scores)
     mean_row = deviations.mean(axis=0)
     of_rows = float(mean_row @ mean_row)
-    if deterministic:
-        return _Spread(variance=of_rows, freedom=max(rows - 1.0, 1.0))
-    if seeds == 1:
-        return _Spread(variance=of_rows + few, freedom=max(rows - 1.0, 1.0))
+    if deterministic or seeds == 1:
+        few = 0.0 if deterministic else few
+        return Spread(seeds=0 if deterministic else 1, rows=rows, of_seeds=few, of_both=0.0, of_rows=of_rows)
     of_seeds = float(scores.var(ddof=1)) / seeds
     one_seed = float((deviations**2).sum(axis=1).mean())
-    both = max(one_seed - of_rows, 0.0) / (seeds - 1)  # seeds x rows, which each of the two holds once
-    common = max(of_rows - both, 0.0)
-    variance = max(of_seeds + common, of_rows)
-    if variance <= 0:
-        return _Spread(variance=0.0, freedom=seeds - 1.0)
-    known = of_seeds**2 / (seeds - 1) + common**2 / max(rows - 1.0, 1.0)
-    freedom = variance**2 / known if known > 0 else max(rows - 1.0, 1.0)
-    return _Spread(variance=variance, freedom=float(np.clip(freedom, seeds - 1.0, 1e6)))
+    # seeds x rows stands once in the spread of the seeds and once in that of the rows
+    both = min(max(one_seed - of_rows, 0.0) / (seeds - 1), of_rows)
+    return Spread(seeds=seeds, rows=rows, of_seeds=of_seeds - both, of_both=both, of_rows=of_rows - both)
 
 
 def mean_interval(sample: Sample, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Interval:
@@ -127,24 +178,30 @@ def mean_interval(sample: Sample, bounds: tuple[float, float] | None = (0.0, 1.0
     """
     few = 0.0 if sample.deterministic else ASSUMED_SEED_SD**2
     spread = _spread(sample.scores, sample.deviations, sample.rows, sample.deterministic, few)
-    mean, quantile = sample.mean, spread.quantile
+    mean = sample.mean
     if bounds is None:
-        half = quantile * float(np.sqrt(spread.variance))
-        return Interval(mean=mean, low=mean - half, high=mean + half)
+        return Interval(mean=mean, low=mean - spread.half(), high=mean + spread.half())
+    ends = [_wilson(mean, variance, freedom, sample.rows, bounds) for variance, freedom in spread.kinds]
+    return Interval(mean=mean, low=min(low for low, _ in ends), high=max(high for _, high in ends))
+
+
+def _wilson(
+    mean: float, variance: float, freedom: float, test_rows: int, bounds: tuple[float, float]
+) -> tuple[float, float]:
+    """An interval that stays within bounds (Wilson's form, with a t quantile)."""
     low, high = bounds
     share = float(np.clip((mean - low) / (high - low), 0.0, 1.0))
-    variance = spread.variance / (high - low) ** 2
+    variance = variance / (high - low) ** 2
     if variance <= 0 and 0 < share < 1:
-        return Interval(
-            mean=mean, low=mean, high=mean
-        )  # no rows move it, as the AUROC of a constant is a half on all
+        return mean, mean  # no rows move it, as the AUROC of a constant is a half on all
     # no row was wrong, or none right: as sure as that many rows can make it, and no surer
-    rows = share * (1 - share) / variance if 0 < share < 1 else float(sample.rows)
+    rows = share * (1 - share) / variance if 0 < share < 1 else float(test_rows)
+    quantile = t_quantile(freedom)
     squared = quantile**2
     centre = (share + squared / (2 * rows)) / (1 + squared / rows)
     half = quantile / (1 + squared / rows) * np.sqrt(share * (1 - share) / rows + squared / (4 * rows**2))
     ends = [float(np.clip(end, 0.0, 1.0)) * (high - low) + low for end in (centre - half, centre + half)]
-    return Interval(mean=mean, low=min(ends[0], mean), high=max(ends[1], mean))
+    return min(ends[0], mean), max(ends[1], mean)
 
 
 def compare(better: Sample, worse: Sample, margin: float = 0.0) -> Comparison:
@@ -157,14 +214,10 @@ def compare(better: Sample, worse: Sample, margin: float = 0.0) -> Comparison:
     both_fixed = better.deterministic and worse.deterministic
     trained = (not better.deterministic) + (not worse.deterministic)
     spread = _spread(scores, deviations, better.rows, both_fixed, trained * ASSUMED_SEED_SD**2)
-    difference, error = float(scores.mean()), float(np.sqrt(spread.variance))
-    if error > 0:
-        p_value = float(2 * stats.t.sf(abs(difference) / error, spread.freedom))
-    else:
-        p_value = 1.0 if difference == 0 else 0.0
+    difference = float(scores.mean())
+    p_value, half = spread.p_value(difference), spread.half()
     if p_value < ALPHA and better.per_row and worse.per_row:  # a tie needs no second opinion
         p_value = max(p_value, _exact(difference, deviations, better.rows))
-    half = spread.quantile * error
     return Comparison(
         better=better.name,
         worse=worse.name,
@@ -174,7 +227,8 @@ def compare(better: Sample, worse: Sample, margin: float = 0.0) -> Comparison:
         p_value=p_value,
         adjusted=p_value,
         separable=p_value < ALPHA and abs(difference) > margin,
-        detectable=float((spread.quantile + stats.norm.ppf(POWER)) * error),
+        detectable=half + float(stats.norm.ppf(POWER)) * spread.error,
+        spread=spread,
     )
 
 

@@ -1,4 +1,4 @@
-"""Intervals must cover the truth, equal contenders must tie, and worse ones must lose."""
+"""What an interval, a comparison and a tie group are; how often they are right: tests/test_board_self_test.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from automl.leaderboard.statistics import (
 )
 from automl.metrics import get_metric
 
-ITEM_SD, REPEATS = 1.5, 1_500
+ITEM_SD = 1.5
 Hits = NDArray[np.float64]
 
 
@@ -51,18 +51,6 @@ def expected(ease: float, seed_sd: float) -> float:
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_intervals_cover_the_truth_in_93_to_97_percent(seeds: int) -> None:
-    covered = []
-    for ease, seed_sd, rows in ((1.5, 0.07, 500), (1.5, 0.2, 500), (3.5, 0.2, 500)):
-        random, truth = np.random.default_rng(seeds), expected(ease, seed_sd)
-        for _ in range(REPEATS):
-            items = random.normal(size=rows) * ITEM_SD
-            found = mean_interval(sample("a", draw(random, ease, seeds, seed_sd, items)))
-            covered.append(found.low <= truth <= found.high)
-    assert 0.93 <= np.mean(covered) <= 0.97, np.mean(covered)
-
-
-@pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_a_plain_bootstrap_over_seeds_would_not_have_covered(seeds: int) -> None:
     """What the intervals are for: with three seeds the naive way is right in far fewer cases."""
     random, truth, covered = np.random.default_rng(seeds), expected(1.5, 0.4), []
@@ -72,40 +60,6 @@ def test_a_plain_bootstrap_over_seeds_would_not_have_covered(seeds: int) -> None
         low, high = np.quantile(drawn, [0.025, 0.975])
         covered.append(low <= truth <= high)
     assert np.mean(covered) < {3: 0.80, 5: 0.88, 10: 0.94}[seeds]
-
-
-@pytest.mark.parametrize("seeds", [3, 5])
-@pytest.mark.parametrize("seed_sd", [0.0, 0.15])
-def test_the_same_contender_under_two_names_ties_in_95_percent(seeds: int, seed_sd: float) -> None:
-    random, ties = np.random.default_rng(seeds), 0
-    for _ in range(REPEATS):
-        items = random.normal(size=400) * ITEM_SD
-        both = [sample(name, draw(random, 2.0, seeds, seed_sd, items)) for name in "ab"]
-        both.sort(key=lambda one: -one.mean)
-        ties += len(tie_groups(both, margin=0.005)[0]) == 1
-    assert ties / REPEATS >= 0.95, ties / REPEATS
-
-
-def test_six_equal_contenders_all_tie_in_95_percent_of_boards() -> None:
-    random, ties, repeats = np.random.default_rng(0), 0, 150
-    for _ in range(repeats):
-        items = random.normal(size=400) * ITEM_SD
-        rows = [sample(str(n), draw(random, 2.0, 5, 0.1, items)) for n in range(6)]
-        rows.sort(key=lambda one: -one.mean)
-        ties += len(tie_groups(rows, margin=0.005)[0]) == 1
-    # the first of six was picked for its luck, so the correction must count all fifteen pairs
-    assert ties / repeats >= 0.95, ties / repeats
-
-
-def test_a_contender_crippled_by_five_points_loses_in_95_percent() -> None:
-    random, lost, repeats = np.random.default_rng(1), 0, 400
-    for _ in range(repeats):
-        items = random.normal(size=2_000) * ITEM_SD
-        good = draw(random, 2.5, 5, 0.05, items)
-        bad = draw(random, 2.5, 5, 0.05, items)
-        bad[random.random(bad.shape) < 0.05 / bad.mean()] = 0.0
-        lost += compare(sample("good", good), sample("bad", bad), margin=0.005).separable
-    assert lost / repeats >= 0.95, lost / repeats
 
 
 def test_the_detectable_difference_is_detected_in_about_80_percent() -> None:
