@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 from automl.errors import RunFolderError
 from automl.leaderboard.comparability import limited, not_comparable_because
 from automl.leaderboard.markdown import to_markdown
-from automl.leaderboard.rows import make_rows
+from automl.leaderboard.rows import make_rows, margin_of
 from automl.leaderboard.score import ScoredRun, score_run
 from automl.leaderboard.search_notes import extension_notes, search_notes
+from automl.leaderboard.settling import to_settle
 from automl.leaderboard.statistics import ALPHA, ASSUMED_SEED_SD, LEVEL, Comparison
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.verdict import verdict, winner_of
@@ -142,6 +143,7 @@ def _protocol(
             "pairs": "shared seeds and test rows, Holm correction over all pairs of rows",
             "assumed_seed_sd": ASSUMED_SEED_SD if len(contest["seeds"]) == 1 else None,
             "detectable_difference": _detectable(rows, comparisons),
+            "to_settle": to_settle(rows, comparisons, margin_of(contest)),
             "comparisons": [asdict(one) for one in comparisons],
         },
         "test_openings": folder.test_accesses(),

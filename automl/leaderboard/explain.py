@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from automl.leaderboard.board import Leaderboard
+from automl.leaderboard.settling import settling
 from automl.leaderboard.verdict import listed, points, score
 from automl.metrics import Metric
 from automl.types import LeaderboardRow
@@ -54,6 +55,8 @@ def takeaways(board: Leaderboard, metric: Metric) -> list[tuple[str, str]]:
         cost += f" One answer of {ok[0].contender} takes {ok[0].latency_ms_p50:.1f} ms."
     answers.append(("What it costs", cost))
     answers.append(("What is not known", _unknown(board, metric)))
+    if "to_settle" in board.protocol["statistics"]:  # a board of an older version does not know
+        answers.append(("What would settle it", _settling(board, metric)))
     return answers
 
 
@@ -81,18 +84,29 @@ def _take(board: Leaderboard, ok: Sequence[LeaderboardRow], metric: Metric) -> s
 
 
 def _unknown(board: Leaderboard, metric: Metric) -> str:
-    detectable = board.protocol["statistics"]["detectable_difference"]
-    rows, seeds = board.protocol["test_rows"], fewest_finals(board)
+    statistics = board.protocol["statistics"]
+    detectable, rows, seeds = statistics["detectable_difference"], board.protocol["test_rows"], fewest_finals(board)
     if detectable is None:
         return "There was nothing to compare with."
     told = (
         f"Differences under about {points(detectable, metric)} would mostly go unseen "
         f"with {rows:,} test rows and {seeds} final training{'s' if seeds != 1 else ''} each."
     )
-    contenders = [row for row in board.rows if row.tie_group == 1 and row.kind == "contender"]
-    if board.winner is None and len(contenders) > 1:
-        told += f" About {4 * rows:,} test rows and {max(2 * seeds, 10)} seeds would halve that."
-    return told
+    second = next((one for one in statistics["comparisons"] if one["better"] == board.winner), None)
+    if second is not None:
+        low, high = sorted(points(second[end], metric) for end in ("low", "high"))
+        told = (
+            f"By how much it is better: than {second['worse']} by {low.removesuffix(' points')} to {high}, "
+            f"where in between nobody knows. {told}"
+        )
+    return f"{told} How it does on data of another kind than these test rows was not tried."
+
+
+def _settling(board: Leaderboard, metric: Metric) -> str:
+    protocol = board.protocol
+    if not [row for row in board.rows if row.status == "ok"]:
+        return "A row that can be scored."
+    return settling(protocol["statistics"]["to_settle"], metric, protocol["test_rows"], protocol["margin"] / 100)
 
 
 def fewest_finals(board: Leaderboard) -> int:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from automl.leaderboard.settling import settling
 from automl.leaderboard.verdict import score
 from automl.metrics import Metric, get_metric
 
@@ -28,7 +29,11 @@ def to_markdown(board: Mapping[str, Any]) -> str:
         lines += [f"> **Not comparable:** {escape(reason)}.", ""]
     lines += [_line(head), _line(["--:", ":--", *["--:"] * (len(head) - 2)])]
     lines += [_line(_cells(row, metric)) for row in board["rows"]]
-    notes = [f"- {escape(note)}." for note in board["protocol"].get("notes", ())]
+    protocol = board["protocol"]
+    notes = [f"- {escape(note)}." for note in protocol.get("notes", ())]
+    if plan := protocol["statistics"].get("to_settle"):
+        told = settling(plan, metric, protocol["test_rows"], protocol["margin"] / 100)
+        notes.insert(0, f"- What would settle it: {escape(told)}")
     return "\n".join([*lines, "", *notes, *([""] if notes else []), _legend(board), ""])
 
 
