@@ -118,6 +118,26 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    _add_data(parser)
+    parser.add_argument("--group", metavar="COLUMN", help="the column that says which rows belong together")
+    _json(parser, "the findings")
+
+
+def _add_clean(parser: argparse.ArgumentParser) -> None:
+    from automl.data.repairs import REPAIRS
+
+    _add_data(parser)
+    parser.add_argument("-o", "--out", metavar="OUT", required=True, help="a new folder, or a file for a single part")
+    parser.add_argument("--clean", metavar="A,no-B", help="repairs to make beside those marked *, or not to make")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    width = max(map(len, REPAIRS))
+    lines = [f"  {'*' if repair.default else ' '} {name:<{width}}  {repair.what}" for name, repair in REPAIRS.items()]
+    parser.epilog = "\n".join(["repairs (* made unless told otherwise):", *lines])
+    _json(parser, "every row that was touched")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    """A dataset, and what a user may say of it."""
     what = (
         "a file, compressed or not, a pattern such as 'data/*.csv', an archive, a folder of split files or of "
         "folders for each class, a URL, a saved Hugging Face dataset, or a hub name"
@@ -126,11 +146,9 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict (guessed when left out)")
     parser.add_argument("--text", metavar="A,B", help="one text column, or two separated by a comma")
     parser.add_argument("--image", metavar="COLUMN", help="the column of picture files' paths")
-    parser.add_argument("--group", metavar="COLUMN", help="the column that says which rows belong together")
     parser.add_argument("--test", metavar="FILE", help="a file of test rows, to find overlaps")
     parser.add_argument("--validation", metavar="FILE", help="a file of validation rows, to find overlaps")
     _add_reading(parser)
-    _json(parser, "the findings")
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
@@ -170,6 +188,7 @@ COMMANDS: dict[str, tuple[str, Adder]] = {
     "run": ("tune every contender under one budget and publish the leaderboard", _add_run),
     "demo": ("the same on a small example that comes with automl", _add_demo),
     "inspect": ("what the data is and what is wrong with it, before anything is spent", _add_inspect),
+    "clean": ("the data without what is wrong with it, in new files, and a record of every row", _add_clean),
     "plan": ("what `run` would do with the same options; nothing is done", add_request_options),
     "resume": ("go on with a run after a crash or Ctrl-C", _add_run_folder),
     "extend": ("more budget for every contender of a run, or further models", _add_extend),

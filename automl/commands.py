@@ -186,6 +186,32 @@ def inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def clean(arguments: argparse.Namespace) -> int:
+    from automl.config import split_names
+    from automl.data.cleaned import write_cleaned
+    from automl.data.repairs import chosen
+
+    names: Any = split_names(arguments.clean or "")
+    text: Any = split_names(arguments.text)
+    done = write_cleaned(
+        arguments.source,
+        Path(arguments.out),
+        target=arguments.target,
+        text=text,
+        image=arguments.image,
+        test=arguments.test,
+        validation=arguments.validation,
+        on=chosen(names),
+        options=_reading(arguments),
+    )
+    print(
+        json.dumps(done.to_json(), ensure_ascii=False)
+        if arguments.json
+        else "\n".join(map(safe, done.to_text().splitlines()))
+    )
+    return 0
+
+
 def _reading(arguments: argparse.Namespace) -> Any:
     """How the user says that a file is to be read; checked as the options of a run are."""
     from automl.config import READING, make_request
@@ -317,6 +343,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
         run,
         demo,
         inspect,
+        clean,
         plan,
         resume,
         extend,

@@ -17,6 +17,7 @@ from automl.data.guess import MOST_CLASSES, TASKS
 from automl.data.leakage import Keyed
 from automl.data.load import raise_all
 from automl.data.profile import Inspection
+from automl.data.repairs import NEEDED, chosen
 from automl.errors import DataError, RequestError
 
 # what can be guessed from the data; a task of a plug-in is named with --task
@@ -36,6 +37,12 @@ def check_request(request: RunRequest, known_tasks: Collection[str] = SUPPORTED_
         )
     if request.image is not None and request.text is not None:
         raise RequestError("--image and --text are both given", "inputs of one kind", "Leave one of them out")
+    if missing := sorted(NEEDED - chosen(request.clean)):
+        raise RequestError(
+            f"--clean says no-{missing[0]}",
+            "repairs that a run can do without",
+            f"Leave no-{missing[0]} out of --clean",
+        )
     if request.group is not None and request.time is not None:
         raise RequestError("--group and --time are both given", "one rule to cut by", "Leave one of them out")
 

@@ -33,12 +33,15 @@ class Repair:
         return {"kind": self.kind, "what": self.what, "count": self.count, "rows": rows, "part": self.part}
 
 
-def clean(parts: Mapping[str, Keyed]) -> tuple[dict[str, Mask], list[Repair]]:
+def clean(
+    parts: Mapping[str, Keyed], on: frozenset[str], near: Codes | None = None, classified: bool = True
+) -> tuple[dict[str, Mask], list[Repair]]:
     """Which rows of each part stay, and one repair for each reason to leave rows out.
 
-    Training rows go where their input is blank or broken, their label missing, their input labelled in two ways,
-    their input and label a repetition, or their input one of a given validation or test. Other parts lose only
-    rows without a label, which nothing can be scored on.
+    on: the names of the repairs that are made (repairs.py). Training rows go where their input is blank or broken,
+    their label missing, their input labelled in two ways, their input and label a repetition, or their input one of a
+    given validation or test. Other parts lose only rows without a label, which nothing can be scored on.
+    near: equal where training rows are nearly equal. classified: whether labels are classes, which can contradict.
     """
     keep: dict[str, Mask] = {}
     repairs: list[Repair] = []
@@ -51,24 +54,50 @@ def clean(parts: Mapping[str, Keyed]) -> tuple[dict[str, Mask], list[Repair]]:
     noun, aside = train.medium.noun, train.medium.aside
     stay = np.ones(len(train.keys), np.bool_)
 
-    def remove(kind: str, what: str, rows: Mask) -> None:
+    def remove(repair: str, kind: str, what: str, rows: Mask) -> None:
         nonlocal stay
-        repairs.extend(_repair(train, kind, what, rows & stay))
-        stay = stay & ~rows
+        if repair in on:
+            repairs.extend(_repair(train, kind, what, rows & stay))
+            stay = stay & ~rows
 
-    remove(train.medium.unusable_kind, train.medium.unusable, train.blank)
-    remove("missing_values", "rows without a label removed", train.unlabelled)
+    remove("blank-inputs", train.medium.unusable_kind, train.medium.unusable, train.blank)
+    if train.labels is not None:
+        remove("missing-labels", "missing_values", "rows without a label removed", train.unlabelled)
     for name in ("test", "validation"):
         if name in parts:
             other = parts[name]
             shared = overlapping(train.keys, stay, other.keys[~other.blank])
-            remove("split_overlap", f"rows whose {noun} stands in the {name} rows removed", shared)
-    torn = conflicting(train.keys, train.label_codes, stay)
-    remove("conflicting_labels", f"rows whose {noun} stands with more than one label removed", torn)
+            what = f"rows whose {noun} stands in the {name} rows removed"
+            remove("split-overlap", "split_overlap", what, shared)
+    if classified and train.labels is not None:
+        if "majority-label" in on:
+            what = f"rows removed whose {noun} stands more often with another label, or as often"
+            remove("majority-label", "conflicting_labels", what, _outvoted(train.keys, train.label_codes, stay))
+        torn = conflicting(train.keys, train.label_codes, stay)
+        what = f"rows whose {noun} stands with more than one label removed"
+        remove("conflicting-labels", "conflicting_labels", what, torn)
     twice = repeated(train.keys, stay)
-    remove("exact_duplicates", f"repetitions of another row removed, {aside}", twice)
+    remove("exact-duplicates", "exact_duplicates", f"repetitions of another row removed, {aside}", twice)
+    if near is not None:
+        remove("near-duplicates", "near_duplicates", "rows that nearly repeat another removed", repeated(near, stay))
     keep["train"] = stay
     return keep, repairs
+
+
+def _outvoted(keys: Codes, labels: Codes, where: Mask) -> Mask:
+    """Rows of `where` whose label is not the most frequent one of their key, and all rows of keys without such."""
+    found = np.zeros(len(keys), np.bool_)
+    rows = np.flatnonzero(where)
+    pairs, places, counts = np.unique(
+        np.stack((keys[rows], labels[rows])), axis=1, return_inverse=True, return_counts=True
+    )
+    most = np.zeros(int(keys.max(initial=0)) + 1, np.int64)
+    np.maximum.at(most, pairs[0], counts)
+    leading = counts == most[pairs[0]]
+    leaders = np.bincount(pairs[0][leading], minlength=len(most))
+    wins = leading & (leaders[pairs[0]] == 1)
+    found[rows] = ~wins[places.reshape(-1)]
+    return found
 
 
 def _repair(part: Keyed, kind: str, what: str, rows: Mask) -> list[Repair]:

@@ -19,11 +19,13 @@ import pyarrow.compute as pc
 from automl.config import READING, RunRequest
 from automl.data.checks import SUPPORTED_TASKS, check_classes, check_cut, check_parts, check_request, check_roles
 from automl.data.clean import Repair, clean
+from automl.data.cleaned import mended_inspection
 from automl.data.columns import Codes, Mask, as_text
 from automl.data.guess import find_column
 from automl.data.leakage import Keyed
 from automl.data.load import load_parts
 from automl.data.profile import Inspection, inspect_parts
+from automl.data.repairs import chosen
 from automl.data.rows import ReadOptions
 from automl.data.split import (
     combined_fingerprint,
@@ -73,8 +75,11 @@ def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[Prepared
     seen = inspect_parts(parts, request.target, request.text, request.image, request.group)
     target = check_roles(seen, request)
     usable, notes = check_parts(seen, request, target)
+    on = chosen(request.clean)
+    seen, mended = mended_inspection(seen, on)
     keyed = {name: seen.keyed[name] for name in usable}
-    keep, repairs = clean(keyed)
+    keep, repairs = clean(keyed, on, seen.near.get("train"))
+    repairs = mended + repairs
     kept = {name: _keep(keyed[name], seen.roles.inputs, keep[name]) for name in usable}
     pictured = any(part.content is not None for part in keyed.values())
     if pictured:
