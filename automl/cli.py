@@ -26,6 +26,7 @@ _METAVARS = {"target": "COLUMN", "image": "COLUMN", "group": "COLUMN", "time": "
 _METAVARS |= {"test": "FILE", "validation": "FILE", "out": "DIR"}
 _METAVARS |= {"search_spaces": "DIR", "wandb": "PROJECT", "budget": "TIME", "time_limit": "TIME"}
 _METAVARS |= {"margin": "POINTS", "encoding": "NAME", "delimiter": "CHARACTER", "header": "yes|no"}
+_METAVARS |= {"price_per_hour": "PRICE"}
 
 Adder = Callable[[argparse.ArgumentParser], None]
 

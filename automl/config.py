@@ -89,6 +89,7 @@ class RunRequest(BaseModel):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="the seed that everything derives from")
     test: str | None = Field(None, description="a file of test rows, kept as it is")
     validation: str | None = Field(None, description="a file of validation rows, kept as it is")
+    slice: Names = Field((), description="columns by whose values scores are told as well; no model sees them")
     slots: int | None = Field(None, ge=1, description="trials at a time (default: what the machine has)")
     workers: int = Field(1, ge=1, description="workers in each trial, which share its batches")
     workers_mode: WorkersMode = Field(
@@ -111,6 +112,9 @@ class RunRequest(BaseModel):
     margin: float = Field(
         0.5, ge=0, le=100, description="differences within this many points count as practically equal"
     )
+    price_per_hour: float | None = Field(
+        None, ge=0, description="what an hour of one slot costs (device time): the board then tells money too"
+    )
     out: str | None = Field(None, description="the run folder (default runs/NAME)")
     wandb: str | None = Field(None, description="log every trial to this Weights & Biases project")
     wandb_mode: Literal["online", "offline", "disabled"] | None = Field(
@@ -127,7 +131,7 @@ class RunRequest(BaseModel):
             raise ValueError("--adapt names no adaptation; expected some of full, frozen, lora")
         if self.text is not None and not 1 <= len(self.text) <= 2:
             raise ValueError(f"--text names {len(self.text)} columns; expected one or two")
-        for option in ("models", "adapt"):
+        for option in ("models", "adapt", "slice"):
             names = getattr(self, option)
             if len(set(names)) < len(names):
                 raise ValueError(f"--{option} names {', '.join(names)}; each may stand only once")

@@ -231,8 +231,41 @@ class Spend(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassScore(_Plain):
+    """How well one class is found on the test. None where nothing was so, or nothing was called so."""
+
+    name: str
+    rows: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceScore(_Plain):
+    """The deciding metric on the test rows of one slice, with its 95% interval; None where it is not defined there.
+
+    few: too few rows to be judged.
+    """
+
+    column: str
+    value: str
+    rows: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    few: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class LeaderboardRow(_Plain):
-    """One row of leaderboard.json (records.md). Fields after `model_dir` are additions."""
+    """One row of leaderboard.json (records.md). Fields after `model_dir` are additions.
+
+    latency_ms_*: of the shipped model or the baseline, raw input to prediction, one row or 32 at a time.
+    rows_per_second: at 32. peak_memory_bytes: the most that a training of the row held. price: of device_seconds.
+    classes: the weakest recall first. pareto: costs ("latency", "device_seconds") on whose front the row stands.
+    optimism: by how much the search flattered its best trial, and validation the finals; above zero is flattery.
+    """
 
     rank: int
     tie_group: int
@@ -258,10 +291,26 @@ class LeaderboardRow(_Plain):
     tuned_minus_default: dict[str, float] | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     metric_intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    latency_ms_p95: float | None = None
+    latency_ms_p50_batch_32: float | None = None
+    latency_ms_p95_batch_32: float | None = None
+    rows_per_second: float | None = None
+    size_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    price: float | None = None
+    calibration_error: float | None = None
+    classes: tuple[ClassScore, ...] = ()
+    slices: tuple[SliceScore, ...] = ()
+    optimism: dict[str, float] | None = None
+    default_recipe: dict[str, Any] = field(default_factory=dict)
+    pareto: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         lists: dict[str, Any] = {k: tuple(values[k]) for k in ("test_per_seed", "seeds")}
+        lists["classes"] = tuple(ClassScore.from_json(one) for one in values.get("classes", ()))
+        lists["slices"] = tuple(SliceScore.from_json(one) for one in values.get("slices", ()))
+        lists["pareto"] = tuple(values.get("pareto", ()))
         lists["metric_intervals"] = {k: (low, high) for k, (low, high) in values.get("metric_intervals", {}).items()}
         known = cls.__dataclass_fields__
         return cls(**{k: v for k, v in {**values, **lists}.items() if k in known})

@@ -75,6 +75,17 @@ def test_every_contender_got_the_same(finished: api.Board) -> None:
     assert len({t.horizon_samples for t in trials}) == 1
 
 
+def test_every_row_was_timed_at_one_row_and_at_32_and_tells_its_classes(finished: api.Board) -> None:
+    for row in finished.rows:
+        assert 0 < (row.latency_ms_p50 or 0) <= (row.latency_ms_p95 or 0), row.contender
+        assert 0 < (row.latency_ms_p50_batch_32 or 0) <= (row.latency_ms_p95_batch_32 or 0), row.contender
+        assert (row.rows_per_second or 0) > 0
+        assert {one.name for one in row.classes} == {"refund", "delivery", "login"}
+        assert (row.size_bytes is not None) == (row.kind == "contender")
+        assert (row.peak_memory_bytes is not None) == (row.kind == "contender")
+    assert any(row.pareto for row in finished.rows)
+
+
 def test_the_ledger_adds_up_to_the_rows(finished: api.Board) -> None:
     ledger = RunFolder(finished.directory).ledger()
     for row in finished.rows:

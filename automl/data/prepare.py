@@ -27,6 +27,7 @@ from automl.data.load import load_parts
 from automl.data.profile import Inspection, inspect_parts
 from automl.data.repairs import chosen
 from automl.data.rows import ReadOptions
+from automl.data.slices import TEST_SLICES, set_aside, slice_table, slices_sha256
 from automl.data.split import (
     combined_fingerprint,
     fingerprint,
@@ -72,7 +73,8 @@ def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[Prepared
     """The prepared data, and whether what was unpacked for it is still needed."""
     options = ReadOptions(**{name: getattr(request, name) for name in READING})
     parts = load_parts(request.source, request.validation, request.test, options, directory / UNPACKED)
-    seen = inspect_parts(parts, request.target, request.text, request.image, request.group)
+    kept_apart = set_aside(parts, request)
+    seen = inspect_parts(kept_apart, request.target, request.text, request.image, request.group)
     target = check_roles(seen, request)
     usable, notes = check_parts(seen, request, target)
     on = chosen(request.clean)
@@ -87,7 +89,9 @@ def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[Prepared
     check_classes(seen, target, {name: table["label"] for name, table in kept.items()}, repairs)
     parted = _cut(kept, seen.roles.inputs, request, _bound(keyed["train"], seen, request, keep["train"]))
     prepared = _describe(directory, request, seen, target, parted, repairs, notes)
-    _write(directory, prepared, seen, repairs, parted)
+    origin = parts[parted.origin["test"]]
+    slices = slice_table(origin, request.slice, prepared.split.test) if request.slice else None
+    _write(directory, prepared, seen, repairs, parted, slices)
     return prepared, pictured
 
 
@@ -238,6 +242,7 @@ def _write(
     seen: Inspection,
     repairs: list[Repair],
     parted: _Cut,
+    slices: pa.Table | None,
 ) -> None:
     """All files, or none: they are written beside their places and moved there together."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -250,7 +255,10 @@ def _write(
         _write_arrow(staging / TEST_LABELS, test.select(["row", "label"]))
         _write_json(staging / "profile.json", seen.to_json())
         _write_json(staging / "cleaning.json", {"repairs": [repair.to_json() for repair in repairs]})
-        _write_json(staging / "split.json", _split_json(prepared, seen, parted))
+        sealed = {} if slices is None else {"test_slices_sha256": slices_sha256(slices)}
+        if slices is not None:
+            _write_arrow(staging / TEST_SLICES, slices)
+        _write_json(staging / "split.json", _split_json(prepared, seen, parted) | sealed)
         _write_json(staging / "prepared.json", _prepared_json(prepared))
         # prepared.json last: where it is, all the others are
         for file in sorted(staging.iterdir(), key=lambda path: path.name == "prepared.json"):

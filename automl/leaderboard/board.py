@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 from automl.errors import RunFolderError
 from automl.leaderboard.comparability import limited, not_comparable_because
 from automl.leaderboard.markdown import to_markdown
+from automl.leaderboard.readings import budget_curve, reading_notes, readings
 from automl.leaderboard.rows import make_rows, margin_of
 from automl.leaderboard.score import ScoredRun, score_run
-from automl.leaderboard.search_notes import extension_notes, search_notes
+from automl.leaderboard.search_notes import extension_notes, search_notes, tuning_notes
 from automl.leaderboard.settling import to_settle
+from automl.leaderboard.slices import slice_notes
 from automl.leaderboard.statistics import ALPHA, ASSUMED_SEED_SD, LEVEL, Comparison
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.verdict import verdict, winner_of
@@ -121,7 +123,9 @@ def _protocol(
     rows: Sequence[LeaderboardRow],
     comparisons: Sequence[Comparison],
 ) -> dict[str, Any]:
-    split = folder.split()
+    split, metric, trials = folder.split(), get_metric(contest["metric"]), folder.trials()
+    names = [value["name"] for value in contest["contenders"]]
+    raced = readings(trials, names, metric, margin_of(contest))
     return {
         "task": contest["task"],
         "budget": contest["budget"],
@@ -148,9 +152,24 @@ def _protocol(
         },
         "test_openings": folder.test_accesses(),
         "records": folder.seals(),
-        "notes": [*extension_notes(contest), *search_notes(folder.read_winners())],
+        "readings": raced,
+        "budget_curves": {
+            name: budget_curve(trials, name, metric, contest.get("sampler"), _first_trials(contest, name))
+            for name in names
+        },
+        "notes": [
+            *extension_notes(contest),
+            *search_notes(folder.read_winners()),
+            *tuning_notes(rows, metric),
+            *reading_notes(raced),
+            *slice_notes(rows, metric),
+        ],
         "deviations": [*contest.get("deviations", ()), *_deviations(folder, contest, rows)],
     }
+
+
+def _first_trials(contest: Mapping[str, Any], name: str) -> int:
+    return len(contest.get("spaces", {}).get(name, {}).get("first_trials") or ())
 
 
 def _detectable(rows: Sequence[LeaderboardRow], comparisons: Sequence[Comparison]) -> float | None:

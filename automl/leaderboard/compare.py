@@ -9,6 +9,7 @@ from typing import Any
 
 from automl.errors import RunFolderError
 from automl.leaderboard.comparability import places
+from automl.leaderboard.fronts import with_fronts
 from automl.leaderboard.rows import margin_of, rank_rows
 from automl.leaderboard.score import ScoredRun, score_run
 from automl.leaderboard.statistics import Sample
@@ -92,6 +93,7 @@ def compare_runs(folders: Sequence[RunFolder]) -> ComparedRuns:
         )  # fmt: skip
     margin = max(margin_of(run.board["protocol"]) for run in runs)
     made, comparisons = rank_rows([(row, samples.get(row.contender)) for row in rows], margin)
+    made = with_fronts(made, get_metric(metric))  # a row of another run may now be better for less
     return ComparedRuns(
         runs=labels, not_merged_because=(), metric=metric, ranked_anew=True, rows=made, run_of=run_of,
         verdict=verdict(made, comparisons, get_metric(metric), list(stamps)), winner=winner_of(made),

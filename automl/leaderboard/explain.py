@@ -160,9 +160,6 @@ def _optimism(board: Leaderboard, metric: Metric) -> Iterator[str]:
                     f"The search flattered {row.contender}: its best trial was {points(gap, metric)} "
                     "better on validation than the same recipe on fresh seeds."
                 )
-        tuned = row.tuned_minus_default
-        if tuned is not None and row.recipe and tuned["mean"] != 0 and tuned["low"] <= 0 <= tuned["high"]:
-            yield f"Tuning did not clearly help {row.contender}; its untuned default is as good a choice."
 
 
 def budget_words(budget: Mapping[str, Any]) -> str:
@@ -253,18 +250,3 @@ def _value(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def class_table(confusion: Any, classes: Sequence[str]) -> list[tuple[str, str, str, str, str]]:
-    """Class, rows, precision, recall and F1 in percent; the weakest recall first."""
-    hits, real, said = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    table = []
-    for index in sorted(range(len(classes)), key=lambda k: hits[k] / real[k] if real[k] else 2.0):
-        values = (
-            hits[index] / said[index] if said[index] else None,
-            hits[index] / real[index] if real[index] else None,
-            2 * hits[index] / (real[index] + said[index]) if real[index] + said[index] else None,
-        )
-        told = ["–" if value is None else f"{value * 100:.1f}" for value in values]
-        table.append((classes[index], f"{real[index]:,.0f}", told[0], told[1], told[2]))
-    return table

@@ -16,15 +16,17 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from automl.errors import RunFolderError
-from automl.leaderboard import charts, explain, scored_charts, search_charts
+from automl.leaderboard import charts, explain, readings, scored_charts, search_charts, tables
 from automl.leaderboard.board import Leaderboard
 from automl.leaderboard.calibration import Calibration
 from automl.leaderboard.chart import Chart
+from automl.leaderboard.classes import class_table, worst_class
 from automl.leaderboard.examples import examples
 from automl.leaderboard.importance import importance
 from automl.leaderboard.overfitting import fit_of, overfitting
 from automl.leaderboard.quoting import finding_quotes
 from automl.leaderboard.search_notes import foresight_table
+from automl.leaderboard.slices import slice_table
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.verdict import score
 from automl.metrics import Metric, get_metric
@@ -76,12 +78,17 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
     names = [row.contender for row in board.rows if row.kind == "contender"]
     curves = [charts.curves_chart(trials, name, index, metric) for index, name in enumerate(names)]
     winners, recipe_rows = explain.recipes(board)
+    raced = board.protocol.get("readings")
     return {
         "name": contest["name"],
         "board": board,
         "rows": [_shown(row, metric) for row in board.rows],
         "metric": metric.title or metric.name,
-        "other_metrics": _other_metrics(board, metric, scores),
+        "other_metrics": _other_metrics(board, metric),
+        "cost_table": tables.cost_table(board),
+        "slices": slice_table(board.rows, metric),
+        "pairs": tables.pair_table(board, metric),
+        "optimism": tables.optimism_table(board, metric),
         "takeaways": explain.takeaways(board, metric),
         "trust": list(explain.reasons_to_trust(board, metric)),
         "scores": charts.scores_chart(board.rows, metric),
@@ -90,6 +97,9 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
         "fold_curves": len(names) > _OPEN_CURVES,
         "overfitting": [overfitting(name, fit) for name in names if (fit := fit_of(trials, name)) is not None],
         "notes": board.protocol.get("notes", []),
+        "readings": raced,
+        "reading_table": readings.reading_table(raced, metric) if raced else None,
+        "curve_table": readings.curve_table(board.protocol.get("budget_curves") or {}, metric),
         "foresight": foresight_table(folder.read_winners()),
         **_searched(trials, names, contest.get("spaces", {}), metric),
         "mistakes": _mistakes(board, scores),
@@ -98,7 +108,10 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
             [scored_charts.search_cost_chart(board.rows, metric), scored_charts.answer_cost_chart(board.rows, metric)]
         ),
         "examples": quoted,
-        "quotes_rows": bool(quoted) or any(finding_quotes(finding) for finding in findings),
+        # the values of a column are the data's
+        "quotes_rows": bool(quoted)
+        or any(row.slices for row in board.rows)
+        or any(finding_quotes(finding) for finding in findings),
         "quoting_findings": any(finding_quotes(finding) for finding in findings),
         "repairs": folder.cleaning().get("repairs", []),
         "findings": findings,
@@ -162,18 +175,28 @@ def _shown(row: LeaderboardRow, metric: Metric) -> dict[str, Any]:
     return shown
 
 
-def _other_metrics(board: Leaderboard, metric: Metric, scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Every metric but the deciding one, and how far each row's confidence is off."""
+def _other_metrics(board: Leaderboard, metric: Metric) -> dict[str, Any]:
+    """Every metric but the deciding one, how far each row's confidence is off, and the class it misses most."""
     names = list(dict.fromkeys(name for row in board.rows for name in row.metrics if name != metric.name))
     known = [get_metric(name) for name in names]
-    found = {one["contender"]: one["calibration"]["error"] for one in scores["rows"] if one.get("calibration")}
-    off = {name: f"{error * 100:.1f}" for name, error in found.items()}
     rows = [
-        (row.contender, [*(_with_interval(row, one) for one in known), (off.get(row.contender, "–"), "")])
+        (row.contender, [*(_with_interval(row, one) for one in known), _calibration_error(row), _worst_class(row)])
         for row in board.rows
         if row.metrics
     ]
-    return {"head": [*(one.title or one.name for one in known), "calibration error (ECE, points)"], "rows": rows}
+    head = [*(one.title or one.name for one in known), "calibration error (ECE, points)", "worst class, its recall"]
+    return {"head": head, "rows": rows}
+
+
+def _calibration_error(row: LeaderboardRow) -> tuple[str, str]:
+    return ("–" if row.calibration_error is None else f"{row.calibration_error * 100:.1f}"), ""
+
+
+def _worst_class(row: LeaderboardRow) -> tuple[str, str]:
+    worst = worst_class(row.classes)
+    return (
+        ("–", "") if worst is None else (f"{(worst.recall or 0.0) * 100:.1f}", f"{worst.name} ({worst.rows:,} rows)")
+    )
 
 
 def _with_interval(row: LeaderboardRow, metric: Metric) -> tuple[str, str]:
@@ -192,7 +215,7 @@ def _mistakes(board: Leaderboard, scores: Mapping[str, Any]) -> list[dict[str, A
     for number, row in enumerate(row for row in board.rows if row.contender in found):
         confusion = np.array(found[row.contender]["confusion"], dtype=np.float64)
         chart = charts.confusion_chart(row.contender, number, confusion, classes, len(row.seeds))
-        by_class = explain.class_table(confusion, classes)
+        by_class = class_table(confusion, classes)
         mistakes.append({"name": row.contender, "chart": chart, "classes": by_class})
     return mistakes
 

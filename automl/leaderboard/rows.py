@@ -7,14 +7,21 @@ from dataclasses import replace
 from statistics import median
 from typing import Any, Literal
 
+from automl.leaderboard.classes import MOST_CLASSES, class_scores
+from automl.leaderboard.fronts import with_fronts
 from automl.leaderboard.quoting import DataQuotes
 from automl.leaderboard.score import ScoredRun, ScoredTrainings
+from automl.leaderboard.slices import FEW_ROWS, Slice
 from automl.leaderboard.statistics import Comparison, Interval, Sample, compare, mean_interval, tie_groups
 from automl.leaderboard.store import RunFolder
 from automl.metrics import Metric, get_metric
-from automl.types import LeaderboardRow, TrialResult, slug
+from automl.types import LeaderboardRow, SliceScore, TrialResult, slug
 
 STATUSES = ("completed", "pruned", "failed", "out_of_memory")
+_MEASURED = (
+    "latency_ms_p50", "latency_ms_p95", "latency_ms_p50_batch_32", "latency_ms_p95_batch_32", "rows_per_second",
+    "parameters", "size_bytes",
+)  # fmt: skip
 _RANGES: dict[str, tuple[float, float]] = {"mcc": (-1.0, 1.0)}
 
 
@@ -31,7 +38,8 @@ def make_rows(folder: RunFolder, scored: ScoredRun) -> tuple[tuple[LeaderboardRo
     records = _Records(folder)
     parts = [(records.contender_row(name, scored), one) for name, one in scored.finals.items()]
     parts += [(records.baseline_row(name, one), one) for name, one in scored.baselines.items()]
-    return rank_rows([(row, one.sample) for row, one in parts], margin_of(records.contest))
+    rows, comparisons = rank_rows([(row, one.sample) for row, one in parts], margin_of(records.contest))
+    return with_fronts(rows, get_metric(records.contest["metric"])), comparisons
 
 
 def rank_rows(
@@ -86,13 +94,18 @@ class _Records:
         tuned, default_mean = self._tuning(finals, defaults, winner)
         directory = f"models/{slug(name)}"
         searched: list[str] = [trial.status for trial in own if trial.kind == "trial"]
+        spent, promised = self._spent.get(name, 0.0), winner.get("search_validation")
         return replace(
             row,
             error=self._quotes.without_rows(self._error(finals, winner, own)),
-            search_validation=winner.get("search_validation"),
+            search_validation=promised,
             default_test_mean=default_mean,
             tuned_minus_default=tuned,
-            device_seconds=self._spent.get(name, 0.0),
+            device_seconds=spent,
+            price=self._price(spent),
+            peak_memory_bytes=max((trial.cost.peak_memory_bytes for trial in own), default=0) or None,
+            optimism=self._optimism(promised, row),
+            default_recipe=winner.get("default_recipe") or {},
             device_seconds_allowed=self.contest["budget"].get("device_seconds"),
             trials={status: searched.count(status) for status in STATUSES},
             recipe=winner.get("recipe") or {},
@@ -104,7 +117,22 @@ class _Records:
         row = self._row(name, "baseline", scored, own)
         problem = scored.problems[0].partition(": ")[2] if scored.problems else "planned, but not on record"
         spent = self._spent.get(name, sum(result.cost.device_seconds for result in own))
-        return replace(row, device_seconds=spent, error=None if scored.sample else self._quotes.without_rows(problem))
+        error = None if scored.sample else self._quotes.without_rows(problem)
+        return replace(row, device_seconds=spent, price=self._price(spent), error=error)
+
+    def _price(self, device_seconds: float) -> float | None:
+        rate = self.contest.get("price_per_hour")
+        return None if rate is None else device_seconds / 3600 * float(rate)
+
+    def _optimism(self, promised: float | None, row: LeaderboardRow) -> dict[str, float] | None:
+        """Search minus finals on validation, and the finals' validation minus their test: above zero flatters."""
+        sign = 1.0 if self._metric.higher_is_better else -1.0
+        steps = {
+            "search_minus_finals": (promised, row.validation_mean),
+            "validation_minus_test": (row.validation_mean, row.test_mean),
+        }
+        found = {k: sign * (a - b) for k, (a, b) in steps.items() if a is not None and b is not None}
+        return found or None
 
     def _row(
         self,
@@ -119,7 +147,10 @@ class _Records:
         measured = self._measured.get(name, {})
         latencies = [one.latency_ms_p50 for one in own if one.latency_ms_p50 is not None]
         sizes = [one.parameters for one in own if one.parameters is not None]
-        latency = measured.get("latency_ms_p50", median(latencies) if latencies else None)
+        told = {key: measured[key] for key in _MEASURED if key in measured}
+        told.setdefault("latency_ms_p50", median(latencies) if latencies else None)
+        told.setdefault("parameters", max(sizes) if sizes else None)
+        by_class = class_scores(scored.confusion, self.contest["schema"]["classes"]) if scored.trainings else ()
         return LeaderboardRow(
             rank=0,
             tie_group=0,
@@ -138,13 +169,21 @@ class _Records:
             device_seconds=0.0,
             device_seconds_allowed=None,
             trials=dict.fromkeys(STATUSES, 0),
-            latency_ms_p50=latency,
-            parameters=measured.get("parameters", max(sizes) if sizes else None),
             recipe={},
             model_dir=None,
             metrics={name: one.mean for name, one in intervals.items()},
             metric_intervals={name: (one.low, one.high) for name, one in intervals.items()},
+            calibration_error=scored.calibration.error if scored.calibration else None,
+            classes=by_class[:MOST_CLASSES],
+            slices=tuple(self._slice(one, sample) for one, sample in scored.slices),
+            **told,
         )
+
+    def _slice(self, one: Slice, sample: Sample | None) -> SliceScore:
+        ends = None if sample is None else interval_of(sample, self._metric)
+        told = {"mean": None, "low": None, "high": None} if ends is None else vars(ends)
+        rows = len(one.where)
+        return SliceScore(column=one.column, value=one.value, rows=rows, few=rows < FEW_ROWS, **told)
 
     def _tuning(
         self, finals: ScoredTrainings, defaults: ScoredTrainings, winner: Mapping[str, Any]

@@ -19,6 +19,7 @@ from automl.errors import RunFolderError, SealedTest
 from automl.leaderboard.calibration import Calibration, calibration_of
 from automl.leaderboard.mistakes import Mistake, confident_mistakes
 from automl.leaderboard.resampling import TestDraws, deviations
+from automl.leaderboard.slices import Slice, read_slices
 from automl.leaderboard.statistics import Sample
 from automl.leaderboard.store import RunFolder, append_line, now
 from automl.metrics import Labels, Metric, Scores, get_metric
@@ -35,6 +36,7 @@ class ScoredTrainings:
     samples: of every metric that this test defines, turned so that higher is better; `sample` is the deciding one's.
     confusion: shape (classes, classes), rows are true, mean count over the trainings.
     calibration: None without trainings. mistakes: the rows most surely wrong, for the report's examples.
+    slices: of every slice of the test, the deciding metric on its rows; None where it is not defined there.
     problems: why trainings are missing here.
     """
 
@@ -44,6 +46,7 @@ class ScoredTrainings:
     confusion: NDArray[np.float64]
     calibration: Calibration | None
     mistakes: tuple[Mistake, ...]
+    slices: tuple[tuple[Slice, Sample | None], ...]
     problems: tuple[str, ...]
     sign: float
 
@@ -101,14 +104,15 @@ def score_run(folder: RunFolder, why: str, who: str | None = None, opened: Opene
     or the labels are not those of the split.
     """
     contest = folder.read_contest()
-    labels = (opened or open_test(folder, why, who)).labels
+    opened = opened or open_test(folder, why, who)
+    labels, slices = opened.labels, read_slices(folder, opened.rows)
     metrics = [get_metric(name) for name in dict.fromkeys([contest["metric"], *contest["metrics"]])]
     draws = TestDraws(len(labels))
     trials, classes = folder.counting_trials(), len(contest["schema"]["classes"])
 
     def scored(name: str, results: Sequence[TrialResult], kind: str) -> ScoredTrainings:
         chosen = sorted((r for r in results if r.contender == name and r.kind == kind), key=lambda r: r.seed)
-        return _score(folder, name, chosen, labels, metrics, classes, draws)
+        return _score(folder, name, chosen, labels, metrics, classes, draws, slices)
 
     names = [value["name"] for value in contest["contenders"]]
     baselines = folder.baselines()
@@ -182,6 +186,7 @@ def _score(
     metrics: Sequence[Metric],
     classes: int,
     draws: TestDraws,
+    slices: Sequence[Slice],
 ) -> ScoredTrainings:
     metric, problems = metrics[0], []
     kept: list[tuple[TrialResult, Scores]] = []
@@ -209,6 +214,10 @@ def _score(
         confusion=confusion / max(len(kept), 1),
         calibration=calibration_of(labels, told) if told else None,
         mistakes=confident_mistakes(labels, told),
+        slices=tuple(
+            (one, _sample(name, trainings, [p[one.where] for p in told], metric, labels[one.where], one.draws))
+            for one in (slices if kept else ())
+        ),
         problems=tuple(problems),
         sign=sign,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from automl.leaderboard.calibration import Bin, Calibration
 from automl.leaderboard.chart import Chart, label, layout, unit
 from automl.leaderboard.charts import is_off, row_view
+from automl.leaderboard.fronts import COSTS, known, pareto
 from automl.leaderboard.verdict import score
 from automl.metrics import Metric
 from automl.types import LeaderboardRow
@@ -86,32 +87,16 @@ def _wilson(one: Bin) -> tuple[float, float]:
 
 def search_cost_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None:
     return _cost_chart(
-        rows, metric, lambda row: row.device_seconds, "cost-search", "What it took to find each row",
+        rows, metric, COSTS["device_seconds"], "cost-search", "What it took to find each row",
         "device-seconds in all", "device-seconds", "{:,.1f}",
     )  # fmt: skip
 
 
 def answer_cost_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None:
     return _cost_chart(
-        rows, metric, lambda row: row.latency_ms_p50, "cost-answer", "What one answer of each row takes",
+        rows, metric, COSTS["latency"], "cost-answer", "What one answer of each row takes",
         "milliseconds, median", "milliseconds", "{:,.2f}",
     )  # fmt: skip
-
-
-def pareto(rows: Sequence[LeaderboardRow], cost: Callable[[LeaderboardRow], float], metric: Metric) -> list[int]:
-    """Places of the rows that no other row beats in mean score without costing more, the cheapest first."""
-    order = sorted(range(len(rows)), key=lambda k: (cost(rows[k]), -_turned(rows[k], metric)))
-    front: list[int] = []
-    for place in order:
-        # equal but for the last bit of a mean over seeds is no better
-        if not front or _turned(rows[place], metric) > _turned(rows[front[-1]], metric) + 1e-9:
-            front.append(place)
-    return front
-
-
-def _turned(row: LeaderboardRow, metric: Metric) -> float:
-    assert row.test_mean is not None
-    return row.test_mean if metric.higher_is_better else -row.test_mean
 
 
 def _cost_chart(
@@ -119,7 +104,7 @@ def _cost_chart(
     id: str, title: str, axis: str, head: str, form: str,
 ) -> Chart | None:  # fmt: skip
     """Cost to the right on a logarithmic axis, score upwards; the line joins the Pareto front."""
-    shown = [row for row in rows if row.test_mean is not None and (cost(row) or 0.0) > 0]
+    shown = known(rows, cost)
     if len(shown) < 2:
         return None
 

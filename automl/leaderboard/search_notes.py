@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from automl.leaderboard.verdict import points
+from automl.metrics import Metric
+from automl.types import LeaderboardRow
 
 
 def extension_notes(contest: Mapping[str, Any]) -> list[str]:
@@ -41,6 +45,28 @@ def _notes(name: str, winner: Mapping[str, Any]) -> Iterator[str]:
                 f"{name}: early stopping switched itself off, because the order after {one['rung']:,} samples hardly "
                 f"agreed with the order at the end (Kendall tau {one['kendall_tau']:.2f} over {one['trials']} trials)"
             )
+
+
+def tuning_notes(rows: Sequence[LeaderboardRow], metric: Metric) -> Iterator[str]:
+    """Of every contender whose tuning did not clearly help: by how much, and its untuned default instead."""
+    for row in rows:
+        gain = row.tuned_minus_default
+        if gain is None or not row.default_recipe or row.recipe == row.default_recipe or gain["low"] > 0:
+            continue
+        by = f"{'-' if gain['mean'] < 0 else '+'}{points(gain['mean'], metric)}"
+        clearly = "tuning made it worse" if gain["high"] < 0 else "tuning did not clearly help"
+        other = ", ".join(
+            f"{name} {_value(value)}" for name, value in row.default_recipe.items() if row.recipe.get(name) != value
+        )
+        choice = "is the better choice" if gain["high"] < 0 else "is as good a choice"
+        yield (
+            f"{row.contender}: {clearly} ({by} on the test); its untuned default {choice} ({other}), "
+            "and --trials 1 trains just that"
+        )
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def foresight_table(winners: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:

@@ -138,6 +138,8 @@ class Comparison:
     adjusted: the p value after Holm's correction within its family.
     detectable: the smallest true difference that these seeds and rows would show in 80% of repeats.
     spread: what the variance of `difference` is owed to, for planning (planning.py).
+    seeds_better: how often `better` has the higher test score on a shared seed, an equal one counting half
+    (Bouthillier et al. 2021 ask for three quarters). A baseline has one score for all seeds.
     """
 
     better: str
@@ -150,6 +152,7 @@ class Comparison:
     separable: bool
     detectable: float
     spread: Spread
+    seeds_better: float
 
 
 def _spread(scores: Floats, deviations: Floats, rows: int, deterministic: bool, few: float) -> Spread:
@@ -229,6 +232,7 @@ def compare(better: Sample, worse: Sample, margin: float = 0.0) -> Comparison:
         separable=p_value < ALPHA and abs(difference) > margin,
         detectable=half + float(stats.norm.ppf(POWER)) * spread.error,
         spread=spread,
+        seeds_better=float(((scores > 0) + 0.5 * (scores == 0)).mean()),
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from automl.data.prepare import read_part
-from automl.leaderboard.store import RunFolder, now
+from automl.leaderboard.store import RunFolder, now, write_atomically
 from automl.models.base import ModelFamily
 from automl.models.blocks import autocast_dtype, count_parameters
 from automl.registry import get_part
@@ -22,9 +23,15 @@ from automl.training.clock import SlotClock
 from automl.training.encoded import EncodedPart, encode_part, sorted_batches
 from automl.training.evaluation import EVALUATION_ROWS, score_rows
 from automl.training.fit import save_predictions, seed_everything
-from automl.training.measure import percentiles_ms
+from automl.training.measure import ROWS, batch_of, time_answers
 from automl.training.workers import describe_place, trial_device
 from automl.types import Contender, Cost, Part, PreparedData, TrialResult, TrialSpec, slug
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Read = Callable[["pa.Table"], Any]
+"""Raw rows to what a baseline takes, as they come when it is used."""
 
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 MAX_ROWS = 20_000
@@ -85,10 +92,10 @@ class BaselineRunner:
         clock = SlotClock(None)
         status, error, predictions_file, parameters = "completed", None, None, None
         scores: dict[str, float] = {}
-        latency: dict[str, float] = {}
+        answer: Read | None = None
         try:
             seed_everything(spec.seed)
-            inputs, parameters = self._inputs(baseline, contender)
+            inputs, read, parameters = self._inputs(baseline, contender)
             labels = {part: self._labels(part) for part in ("train", "validation")}
             rows = _some_rows(len(labels["train"]), spec.seed)
             model = self._task.fit_baseline(
@@ -103,41 +110,56 @@ class BaselineRunner:
             save_predictions(file, validation, test)
             predictions_file = f"predictions/{file.name}"
             scores = score_rows(labels["validation"], validation, self._task.metrics)
-            if baseline.needs != "features":
-                latency = _latency(model, inputs["validation"])
+            answer = _answer(model, read)
         except Exception as problem:  # a yardstick that breaks is a failed row, never the end of a run
             status, error = "failed", f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:1000]
         clock.tick()
+        cost = Cost(device_seconds=clock.device_seconds, wall_seconds=clock.wall_seconds)
+        latency = None if answer is None else self._measure(name, answer)["latency_ms_p50"]  # at nobody's expense
         return TrialResult(
             id=spec.id, kind="baseline", contender=name, status=status, recipe={}, seed=spec.seed,  # type: ignore[arg-type]
             horizon_samples=spec.horizon_samples, curve=(), validation=scores.get(spec.metric),
-            cost=Cost(device_seconds=clock.device_seconds, wall_seconds=clock.wall_seconds),
-            error=error, predictions_file=predictions_file, split_fingerprint=spec.split_fingerprint,
+            cost=cost, error=error, predictions_file=predictions_file, split_fingerprint=spec.split_fingerprint,
             environment=describe_place(trial_device()), started_at=started_at, ended_at=now(), metrics=scores,
             spent={str(kind): seconds for kind, seconds in clock.spent.items()},
-            latency_ms_p50=latency.get("latency_ms_p50"), parameters=parameters,
+            latency_ms_p50=latency, parameters=parameters,
         )  # fmt: skip
+
+    def _measure(self, name: str, answer: Read) -> dict[str, Any]:
+        """What an answer of this row costs, measured as for the shipped models, and kept beside theirs."""
+        found = time_answers(answer, read_part(self._prepared.directory, "validation").slice(0, ROWS))
+        measured = self._folder.measurements() | {name: found}
+        write_atomically(self._folder.measurements_file, json.dumps(measured, indent=1))
+        return found
 
     def _labels(self, part: Any) -> NDArray[np.int64]:
         return self._task.labels(read_part(self._prepared.directory, part), self._prepared.schema)
 
-    def _inputs(self, baseline: Baseline, contender: Contender) -> tuple[dict[Part, Any], int | None]:
-        """What the baseline learns from, by part, and the parameters of the checkpoint where it uses one."""
+    def _inputs(self, baseline: Baseline, contender: Contender) -> tuple[dict[Part, Any], Read, int | None]:
+        """What the baseline learns from, by part and from raw rows; and the parameters of a checkpoint it uses."""
         if baseline.needs == "features":
             return self._features(contender)
-        found = {}
-        for part in PARTS:
-            table = read_part(self._prepared.directory, part)
-            found[part] = self._task.baseline_inputs(table, self._prepared.schema)
-        return found, None
 
-    def _features(self, contender: Contender) -> tuple[dict[Part, Any], int]:
+        def read(rows: pa.Table) -> Any:
+            return self._task.baseline_inputs(rows, self._prepared.schema)
+
+        return {part: read(read_part(self._prepared.directory, part)) for part in PARTS}, read, None
+
+    def _features(self, contender: Contender) -> tuple[dict[Part, Any], Read, int]:
         family = get_part("automl.models", ModelFamily, contender.family)  # type: ignore[type-abstract]
         device = trial_device()
         recipe = {"dropout": 0.0, "head_dropout": 0.0}
         schema = self._prepared.schema
         model = family.load(contender.checkpoint, self._task.head, schema, recipe).to(device).eval()
-        padding = family.padding(family.load_processor(contender.checkpoint))
+        processor = family.load_processor(contender.checkpoint)
+        padding, limits = family.padding(processor), family.limits(contender.checkpoint.path, processor)
+
+        def read(rows: pa.Table) -> NDArray[np.float32]:
+            batch = batch_of(rows, self._task, schema, processor, limits, padding, device)
+            with torch.inference_mode():
+                pooled: NDArray[np.float32] = family.pooled(model, batch).cpu().numpy()
+            return pooled
+
         cache = self._folder.cache / slug(f"{contender.name.split('/')[0]} features")
         found = {}
         for part in PARTS:
@@ -146,7 +168,7 @@ class BaselineRunner:
             )  # fmt: skip
             rows = _some_rows(len(encoded), self._contest["trial_seed"]) if part == "train" else None
             found[part] = self._pool(family, model, encoded, padding, device, rows)
-        return found, count_parameters(model)
+        return found, read, count_parameters(model)
 
     def _pool(
         self,
@@ -190,11 +212,5 @@ def _take(inputs: Any, rows: NDArray[np.int64]) -> Any:
     return inputs[rows] if isinstance(inputs, np.ndarray) else [inputs[row] for row in rows]
 
 
-def _latency(model: Any, inputs: Any) -> dict[str, float]:
-    seconds = []
-    for index in range(30):
-        row = inputs[index % len(inputs)]
-        started = perf_counter()
-        model.predict_proba([row])
-        seconds.append(perf_counter() - started)
-    return percentiles_ms(seconds)
+def _answer(model: Any, read: Read) -> Read:
+    return lambda rows: model.predict_proba(read(rows))

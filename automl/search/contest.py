@@ -177,6 +177,8 @@ def draw_up(
         "split_fingerprint": prepared.split.fingerprint,
         "margin": request.margin,
         "time_limit_seconds": request.time_limit,
+        "price_per_hour": request.price_per_hour,
+        "slices": list(request.slice),
         "baselines": [],
         "compute": {"gradient_checkpointing": request.gradient_checkpointing, "compile": request.compile},
         "deviations": deviations,

@@ -12,9 +12,9 @@ from automl.leaderboard.store import RunFolder, write_atomically
 from automl.models.base import ModelFamily
 from automl.registry import get_part
 from automl.tasks.base import Task
-from automl.training.measure import measure_model
+from automl.training.measure import ROWS, measure_model
 from automl.training.workers import trial_device
-from automl.types import Contender, Part, PreparedData, TrialResult
+from automl.types import Contender, PreparedData, TrialResult
 
 MODEL_FACTS = "automl.json"
 """Beside the weights: what `automl predict` needs to know of the task and its columns."""
@@ -78,8 +78,7 @@ def measure_models(folder: RunFolder, prepared: PreparedData) -> None:
 
 
 def _measure(contender: Contender, directory: Any, prepared: PreparedData) -> dict[str, Any]:
-    part: Part = "validation"
-    table = read_part(prepared.directory, part).slice(0, 40)
+    table = read_part(prepared.directory, "validation").slice(0, ROWS)
     family = get_part("automl.models", ModelFamily, contender.family)  # type: ignore[type-abstract]
     task = get_part("automl.tasks", Task, prepared.schema.task)  # type: ignore[type-abstract]
     return measure_model(directory, family, task, prepared.schema, table, trial_device())

@@ -20,6 +20,7 @@ from automl.metrics import get_metric
 from automl.types import Checkpoint, Contender, Cost, Spend, TrialResult, slug
 
 EARLY, LATE = "2026-01-01T00:00:00.000+00:00", "2099-01-01T00:00:00.000+00:00"
+COST = Cost(device_seconds=10.0, wall_seconds=11.0, samples_seen=900, peak_memory_bytes=3_000_000)
 RECIPE = {"learning_rate": 1e-4, "batch_size": 16, "dropout": 0.1, "frozen_share": 0.0}
 
 
@@ -184,7 +185,7 @@ class Contest:
     def result(self, id: str, kind: str, contender: str) -> TrialResult:
         return TrialResult(
             id=id, kind=kind, contender=contender, status="completed", recipe=RECIPE, seed=0, horizon_samples=900,
-            curve=(), validation=None, cost=Cost(device_seconds=10.0, wall_seconds=11.0, samples_seen=900),
+            curve=(), validation=None, cost=COST,
             error=None, predictions_file=f"predictions/{id}.npz" if kind != "trial" else None,
             split_fingerprint="f" * 64, environment=dict(self.environment), started_at=EARLY, ended_at=EARLY,
         )  # fmt: skip

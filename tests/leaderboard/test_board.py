@@ -132,16 +132,54 @@ def test_tuning_that_helped_has_an_interval_above_zero(tmp_path: Path) -> None:
     assert found.default_test_mean == pytest.approx(0.8, abs=0.04)
 
 
+def test_optimism_is_told_in_both_steps_and_turned_where_lower_is_better(tmp_path: Path) -> None:
+    folder = Contest(path=tmp_path / "run", plans=[GOOD], metric="log_loss").build()
+    winners = folder.read_winners()
+    winners["good/full"]["search_validation"] = 0.2
+    folder.write_winners(winners)
+    found = make_board(folder, "test").rows
+    good = next(one for one in found if one.contender == "good/full")
+    assert good.optimism is not None
+    assert good.optimism["search_minus_finals"] == pytest.approx((good.validation_mean or 0) - 0.2)
+    assert good.optimism["validation_minus_test"] == pytest.approx(
+        (good.test_mean or 0) - (good.validation_mean or 0)
+    )
+
+
+def test_fronts_name_the_rows_that_no_other_beats_for_less(tmp_path: Path) -> None:
+    found = board(tmp_path, GOOD, WORSE, rows=1_000)
+    assert row(found, "good/full").pareto == ("latency", "device_seconds")
+    assert row(found, "worse/frozen").pareto == ()
+    assert row(found, "constant").pareto == ()
+
+
+def test_how_often_a_seed_agrees_is_told_of_every_pair(tmp_path: Path) -> None:
+    pairs = board(tmp_path, GOOD, WORSE, rows=1_000).protocol["statistics"]["comparisons"]
+    assert {one["seeds_better"] for one in pairs} == {1.0}
+    tied = board(tmp_path / "tied", Plan(name="a", accuracy=0.9), Plan(name="b", accuracy=0.9), baselines=())
+    (pair,) = tied.protocol["statistics"]["comparisons"]
+    assert 0 <= pair["seeds_better"] <= 1
+
+
 def test_rows_carry_what_the_records_say(tmp_path: Path) -> None:
     folder = Contest(path=tmp_path / "run", plans=[GOOD, replace(NEAR, default_accuracy=0.9)]).build()
     (folder.models / "good-full").mkdir(parents=True)
-    folder.measurements_file.write_text(json.dumps({"good/full": {"latency_ms_p50": 1.25, "parameters": 7}}))
+    measured = {"latency_ms_p50": 1.25, "latency_ms_p95_batch_32": 40.0, "parameters": 7, "size_bytes": 28}
+    folder.measurements_file.write_text(json.dumps({"good/full": measured}))
+    folder.write_contest(folder.read_contest() | {"price_per_hour": 36.0})
     found = make_board(folder, "test")
     good, near = row(found, "good/full"), row(found, "near/full")
     assert good.trials == {"completed": 2, "pruned": 2, "failed": 0, "out_of_memory": 0}
     assert (good.device_seconds, near.device_seconds) == (70.0, 100.0)
     assert (good.latency_ms_p50, good.parameters, good.model_dir) == (1.25, 7, "models/good-full")
     assert (near.latency_ms_p50, near.parameters, near.model_dir) == (4.5, 22_000_000, None)
+    assert (good.latency_ms_p95_batch_32, good.size_bytes, near.size_bytes) == (40.0, 28, None)
+    assert good.peak_memory_bytes == 3_000_000
+    assert good.price == pytest.approx(0.70), "70 seconds of an hour at 36"
+    assert near.default_recipe == RECIPE
+    assert [one.name for one in good.classes] in (["no", "yes"], ["yes", "no"])
+    assert (good.classes[0].recall or 0) <= (good.classes[1].recall or 0)
+    assert 0 < (good.calibration_error or 0) < 0.3
     assert near.recipe == RECIPE | {"learning_rate": 2e-4}
     assert good.search_validation == 0.95
     assert good.seeds == (1, 2, 3)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from automl.leaderboard.board import make_board
-from automl.leaderboard.scored_charts import answer_cost_chart, pareto, search_cost_chart
+from automl.leaderboard.fronts import pareto
+from automl.leaderboard.scored_charts import answer_cost_chart, search_cost_chart
 from automl.metrics import get_metric
 from automl.types import LeaderboardRow
 from tests.leaderboard.run_folder import Contest, Plan
