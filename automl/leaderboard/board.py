@@ -18,6 +18,7 @@ from automl.leaderboard.search_notes import extension_notes, search_notes, tunin
 from automl.leaderboard.settling import to_settle
 from automl.leaderboard.slices import slice_notes
 from automl.leaderboard.statistics import ALPHA, ASSUMED_SEED_SD, LEVEL, Comparison
+from automl.leaderboard.steps import collapse_notes, protocol_steps
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.verdict import verdict, winner_of
 from automl.metrics import get_metric
@@ -126,7 +127,7 @@ def _protocol(
     split, metric, trials = folder.split(), get_metric(contest["metric"]), folder.trials()
     names = [value["name"] for value in contest["contenders"]]
     raced = readings(trials, names, metric, margin_of(contest))
-    return {
+    told = {
         "task": contest["task"],
         "budget": contest["budget"],
         "time_limit_seconds": contest.get("time_limit_seconds"),
@@ -163,9 +164,11 @@ def _protocol(
             *tuning_notes(rows, metric),
             *reading_notes(raced),
             *slice_notes(rows, metric),
+            *collapse_notes(rows),
         ],
         "deviations": [*contest.get("deviations", ()), *_deviations(folder, contest, rows)],
     }
+    return told | {"steps": protocol_steps(folder, contest, told, rows)}
 
 
 def _first_trials(contest: Mapping[str, Any], name: str) -> int:

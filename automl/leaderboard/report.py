@@ -118,6 +118,9 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
         "spaces": {name: explain.space_table(space) for name, space in contest.get("spaces", {}).items()},
         "winners": winners,
         "recipe_rows": recipe_rows,
+        "steps": [
+            (str(one["step"]), one["name"], one["state"], one["told"]) for one in board.protocol.get("steps", ())
+        ],
         "protocol": explain.protocol_table(board, contest.get("reasons", {})),
         "environment": _flat(folder.environment()),
         "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),

@@ -88,7 +88,7 @@ def slice_notes(rows: Sequence[LeaderboardRow], metric: Metric) -> Iterator[str]
 
 def slice_table(rows: Sequence[LeaderboardRow], metric: Metric) -> list[tuple[str, ...]]:
     """Contender or baseline, column, slice, test rows, score with interval, what to know of it."""
-    table = []
+    table: list[tuple[str, ...]] = []
     for row in rows:
         worst = worst_slice(row, metric)
         for one in row.slices:

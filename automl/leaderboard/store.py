@@ -316,6 +316,11 @@ class RunFolder:
         winners: dict[str, Any] = self._json(self.winners_file).get("winners", {})
         return winners
 
+    def winners_fixed_at(self) -> str | None:
+        """When the last winner was fixed; None before the first is."""
+        at: str | None = self._json(self.winners_file).get("at")
+        return at
+
     def reopen_winners(self) -> None:
         """Let the search go on: no winner is fixed, those of before stay on record, and their board is put aside."""
         old = self._json(self.winners_file)
@@ -346,7 +351,7 @@ class RunFolder:
         return [trial for trial in self.trials() if trial.id not in superseded]
 
     def measurements(self) -> dict[str, Any]:
-        """By row: {"latency_ms_p50", "latency_ms_p95", "parameters", "size_bytes"}; {} where not measured."""
+        """By row what training/measure.py found: {"latency_ms_p50", "size_bytes", ...}; {} where not measured."""
         return self._json(self.measurements_file)
 
     def profile(self) -> dict[str, Any]:
