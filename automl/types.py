@@ -264,6 +264,7 @@ class LeaderboardRow(_Plain):
     latency_ms_*: of the shipped model or the baseline, raw input to prediction, one row or 32 at a time.
     rows_per_second: at 32. peak_memory_bytes: the most that a training of the row held. price: of device_seconds.
     classes: the weakest recall first. pareto: costs ("latency", "device_seconds") on whose front the row stands.
+    collapsed_finals: those that call every test row the same.
     optimism: by how much the search flattered its best trial, and validation the finals; above zero is flattery.
     """
 
@@ -301,6 +302,7 @@ class LeaderboardRow(_Plain):
     calibration_error: float | None = None
     classes: tuple[ClassScore, ...] = ()
     slices: tuple[SliceScore, ...] = ()
+    collapsed_finals: int = 0
     optimism: dict[str, float] | None = None
     default_recipe: dict[str, Any] = field(default_factory=dict)
     pareto: tuple[str, ...] = ()

@@ -73,8 +73,8 @@ def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[Prepared
     """The prepared data, and whether what was unpacked for it is still needed."""
     options = ReadOptions(**{name: getattr(request, name) for name in READING})
     parts = load_parts(request.source, request.validation, request.test, options, directory / UNPACKED)
-    kept_apart = set_aside(parts, request)
-    seen = inspect_parts(kept_apart, request.target, request.text, request.image, request.group)
+    shown = set_aside(parts, request)
+    seen = inspect_parts(shown, request.target, request.text, request.image, request.group)
     target = check_roles(seen, request)
     usable, notes = check_parts(seen, request, target)
     on = chosen(request.clean)

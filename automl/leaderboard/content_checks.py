@@ -141,7 +141,8 @@ def check_board(evidence: Evidence) -> list[Finding]:
 def _by_name(board: Mapping[str, Any]) -> dict[str, Any]:
     """The rows under their names, so that a difference names its row; their order is in their ranks."""
     rows = {row["contender"]: row for row in board["rows"]}
-    return {**board, "rows": rows, "order of the rows": list(rows)}
+    # first the rows: sentences of the protocol follow from them
+    return {"rows": rows, "order of the rows": list(rows), **{k: v for k, v in board.items() if k != "rows"}}
 
 
 def _differences(place: str, told: Any, found: Any) -> Iterator[Finding]:

@@ -175,6 +175,7 @@ class _Records:
             metric_intervals={name: (one.low, one.high) for name, one in intervals.items()},
             calibration_error=scored.calibration.error if scored.calibration else None,
             classes=by_class[:MOST_CLASSES],
+            collapsed_finals=scored.collapsed if kind == "contender" else 0,
             slices=tuple(self._slice(one, sample) for one, sample in scored.slices),
             **told,
         )

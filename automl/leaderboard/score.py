@@ -37,7 +37,7 @@ class ScoredTrainings:
     confusion: shape (classes, classes), rows are true, mean count over the trainings.
     calibration: None without trainings. mistakes: the rows most surely wrong, for the report's examples.
     slices: of every slice of the test, the deciding metric on its rows; None where it is not defined there.
-    problems: why trainings are missing here.
+    collapsed: trainings that call every test row the same. problems: why trainings are missing here.
     """
 
     trainings: tuple[TrialResult, ...]
@@ -47,6 +47,7 @@ class ScoredTrainings:
     calibration: Calibration | None
     mistakes: tuple[Mistake, ...]
     slices: tuple[tuple[Slice, Sample | None], ...]
+    collapsed: int
     problems: tuple[str, ...]
     sign: float
 
@@ -218,6 +219,7 @@ def _score(
             (one, _sample(name, trainings, [p[one.where] for p in told], metric, labels[one.where], one.draws))
             for one in (slices if kept else ())
         ),
+        collapsed=sum(len(np.unique(one.argmax(axis=1))) == 1 for one in told),
         problems=tuple(problems),
         sign=sign,
     )

@@ -25,13 +25,11 @@ FEW_VALIDATION_ROWS = 1_000
 ENOUGH_SEEDS = 7
 """With fewer, no paired rank test over three contenders can reach 5% after Holm's correction."""
 _COMPARED = (
-    "exact_duplicates",
-    "near_duplicates",
-    "conflicting_labels",
-    "split_overlap",
-    "group_overlap",
-    "target_leak",
-)
+    "exact_duplicates", "near_duplicates", "conflicting_labels", "label_errors", "split_overlap",
+    "near_split_overlap", "group_overlap", "target_leak", "drift",
+)  # fmt: skip
+_LEFT = ("near_split_overlap", "group_overlap", "label_errors", "drift")
+"""Findings that are told and never repaired."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +83,20 @@ def _frozen_data(run: Records) -> Told:
 
 
 def _leakage(run: Records) -> Told:
-    profile = run.folder.profile()
-    found = {one["kind"]: one["count"] for one in profile.get("findings", []) if one["kind"] in _COMPARED}
-    told = ", ".join(f"{kind.replace('_', ' ')} {count:,}" for kind, count in found.items()) or "nothing was found"
-    said = f"repetitions, overlaps of the parts and contradictions were looked for: {told}"
-    if run.contest["task"].startswith("image") or "near_duplicates" in found:
-        return (
-            "partly",
-            f"{said}. Wrong labels were not looked for: that needs predictions of models trained beforehand",
-        )
-    return "partly", f"{said}. Texts that are nearly the same and wrong labels were not looked for"
+    """What was seen, and what of it was left as it was: a given part is never changed."""
+    found = [one for one in run.folder.profile().get("findings", []) if one["kind"] in _COMPARED]
+    unlooked = [one["what"] for one in found if not one["count"]]
+    seen = {one["kind"]: 0 for one in found if one["count"]}
+    for one in found:
+        seen[one["kind"]] = seen.get(one["kind"], 0) + one["count"]
+    repaired = sum(one["count"] for one in run.folder.cleaning().get("repairs", []))
+    told = ", ".join(f"{kind.replace('_', ' ')} {count:,}" for kind, count in seen.items() if count) or "nothing"
+    told = f"rows found on both sides, repeated or telling of the target: {told}; {repaired:,} rows taken out"
+    left = [kind.replace("_", " ") for kind in _LEFT if seen.get(kind)]
+    if left or unlooked:
+        kept = [f"left as they were: {listed(left)}"] if left else []
+        return "partly", "; ".join([told, *kept, *unlooked])
+    return "done", told
 
 
 def _budget(run: Records) -> Told:
@@ -102,7 +104,7 @@ def _budget(run: Records) -> Told:
     for line in run.folder.ledger():
         spent[line.contender] = spent.get(line.contender, 0.0) + line.device_seconds
     lost = sum(one.status in ("failed", "out_of_memory") for one in run.trials)
-    told = f"device-seconds, {sum(spent.values()):,.0f} in all, {lost} lost trainings charged as well"
+    told = f"device-seconds, {sum(spent.values()):,.0f} in all, {lost} lost trainings counted"
     raced = run.protocol.get("readings")
     if raced is None:
         return "done", f"{told}; one contender searched, so equal time and equal trials are the same reading"
@@ -140,25 +142,21 @@ def _decades(space: Mapping[str, Any]) -> str:
     return "none"
 
 
-def constant_rows(rows: Sequence[LeaderboardRow]) -> list[str]:
-    """Contenders that call every test row the same: the training has collapsed."""
-    return [
-        row.contender
-        for row in rows
-        if row.kind == "contender"
-        and len(row.classes) > 1
-        and sum(one.precision is not None for one in row.classes) == 1
-    ]
+def collapse_notes(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
+    """Of every contender: how many of its finals call all test rows the same."""
+    for row in rows:
+        if row.kind == "contender" and row.collapsed_finals:
+            yield (
+                f"{row.contender}: {row.collapsed_finals} of {len(row.seeds)} finals call every test row the same; "
+                "the training collapsed, or learnt the largest class alone"
+            )
 
 
 def _failures(run: Records) -> Told:
     failed = [row.contender for row in run.contenders if row.status == "failed"]
-    collapsed = constant_rows(run.rows)
-    told = (
-        f"{listed(collapsed)} names one class for every test row"
-        if collapsed
-        else "no contender names one class only"
-    )
+    collapsed = sum(row.collapsed_finals for row in run.contenders)
+    finals = sum(len(row.seeds) for row in run.contenders)
+    told = f"{collapsed} of {finals} finals name one class for every test row"
     if not failed:
         return "done", f"no contender failed; {told}"
     return "partly", f"{listed(failed)} failed and stands last with its reason, without a score to average; {told}"
@@ -318,7 +316,7 @@ def _deviations(run: Records) -> Told:
 _STEPS = (
     ("Data frozen before any model", _frozen_data),
     ("Leakage looked for", _leakage),
-    ("One unit of budget, failures charged", _budget),
+    ("One unit of budget, failures counted", _budget),
     ("Equal richness of search", _richness),
     ("Failures stay on the board", _failures),
     ("Winners chosen on validation", _selection),
@@ -335,8 +333,3 @@ _STEPS = (
     ("Forgetting", _forgetting),
     ("Deviations on record", _deviations),
 )
-
-
-def collapse_notes(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
-    for name in constant_rows(rows):
-        yield f"{name} calls every test row the same: its trainings have collapsed, or learnt the largest class alone"

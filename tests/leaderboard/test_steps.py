@@ -60,6 +60,20 @@ def test_fewer_seeds_and_unequal_spaces_are_named(tmp_path: Path) -> None:
     assert "decades of the rate good/full 3.0, worse/full 2.0" in told[4][1]
 
 
+def test_leaks_that_were_left_and_looks_that_were_not_taken_are_named(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    assert steps(folder)[2] == (
+        "done", "rows found on both sides, repeated or telling of the target: exact duplicates 3; 3 rows taken out",
+    )  # fmt: skip
+    profile, like = folder.profile(), folder.profile()["findings"][0]
+    left = {**like, "kind": "near_split_overlap", "count": 7}
+    unlooked = {**like, "kind": "near_duplicates", "count": 0, "what": "not looked for"}
+    (folder.data / "profile.json").write_text(json.dumps(profile | {"findings": [like, left, unlooked]}))
+    state, told = steps(folder)[2]
+    assert state == "partly"
+    assert told.endswith("left as they were: near split overlap; not looked for")
+
+
 def test_a_training_on_other_data_undoes_the_first_step(tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     folder.append_trial(replace(folder.trials()[0], id="stranger", split_fingerprint="0" * 64))
@@ -84,9 +98,9 @@ def test_a_failed_contender_and_a_collapsed_one_are_named(tmp_path: Path) -> Non
     state, sentence = steps(folder)[5]
     assert state == "partly"
     assert "broken failed" in sentence
-    assert "worse/full names one class" in sentence
+    assert "3 of 3 finals name one class" in sentence
     notes = json.loads(folder.leaderboard_json.read_text())["protocol"]["notes"]
-    assert any("worse/full calls every test row the same" in note for note in notes)
+    assert any("worse/full: 3 of 3 finals call every test row the same" in note for note in notes)
 
 
 def test_rows_that_were_not_timed_and_slices_that_were_not_asked_for_are_named(tmp_path: Path) -> None:
