@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from automl.leaderboard.board import Leaderboard
 from automl.leaderboard.explain import count, seconds
 from automl.leaderboard.fronts import COSTS
-from automl.leaderboard.statistics import Comparison
-from automl.leaderboard.verdict import difference, points
+from automl.leaderboard.verdict import points, with_interval
 from automl.metrics import Metric
 from automl.types import LeaderboardRow
 
@@ -88,12 +88,13 @@ def _signed(value: float | None, metric: Metric) -> str:
 def pair_table(board: Leaderboard, metric: Metric) -> Table:
     """The comparisons that made the tie groups."""
     head = ("better", "worse", "by", "p after Holm", "seeds on which it is better", "would show", "told apart")
-    pairs = [Comparison(**{"seeds_better": 0.0, **one}) for one in board.protocol["statistics"]["comparisons"]]
-    return head, [_pair(one, metric) for one in pairs]
+    return head, [_pair(one, metric) for one in board.protocol["statistics"]["comparisons"]]
 
 
-def _pair(one: Comparison, metric: Metric) -> tuple[str, ...]:
-    sure = "< 0.001" if one.adjusted < 0.001 else f"{one.adjusted:.3f}"
-    told = "yes" if one.separable else "no"
-    seeds = f"{one.seeds_better * 100:.0f}%"
-    return (one.better, one.worse, difference(one, metric), sure, seeds, points(one.detectable, metric), told)
+def _pair(one: Mapping[str, Any], metric: Metric) -> tuple[str, ...]:
+    by = with_interval(one["difference"], one["low"], one["high"], metric)
+    sure = "< 0.001" if one["adjusted"] < 0.001 else f"{one['adjusted']:.3f}"
+    seeds = one.get("seeds_better")  # boards of before did not tell
+    agreed = "–" if seeds is None else f"{seeds * 100:.0f}%"
+    told = "yes" if one["separable"] else "no"
+    return (one["better"], one["worse"], by, sure, agreed, points(one["detectable"], metric), told)

@@ -56,9 +56,13 @@ def score(value: float, metric: Metric) -> str:
 
 def difference(one: Comparison, metric: Metric) -> str:
     """'1.8 points (95% CI 0.9 to 2.7)', told from the better row's side."""
+    return with_interval(one.difference, one.low, one.high, metric)
+
+
+def with_interval(value: float, low: float, high: float, metric: Metric) -> str:
+    """The same of any difference."""
     factor, digits = (100.0, 1) if metric.points == 100.0 else (metric.points, 3)
-    low, high = one.low * factor, one.high * factor
-    return f"{points(one.difference, metric)} (95% CI {low:.{digits}f} to {high:.{digits}f})"
+    return f"{points(value, metric)} (95% CI {low * factor:.{digits}f} to {high * factor:.{digits}f})"
 
 
 def listed(names: Sequence[str]) -> str:
