@@ -111,7 +111,8 @@ def binary_kind(head: bytes) -> str | None:
             return f"{name}, not text"
     values = np.frombuffer(head, np.uint8)
     odd = ((values < 32) & ~np.isin(values, (9, 10, 11, 12, 13))) | (values == 127)
-    if len(head) and _wide_codec(head) is None and odd.mean() > 0.02:
+    # a text may hold some, such as colours of a terminal; of bytes by chance a tenth are
+    if len(head) and _wide_codec(head) is None and (odd.mean() > 0.08 or (values == 0).mean() > 0.005):
         return f"a binary file: {odd.mean():.0%} of its first bytes are control characters"
     return None
 

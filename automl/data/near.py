@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from automl.data.columns import Codes, row_keys
 from automl.data.images import Look
@@ -21,6 +22,7 @@ MOST_TEXTS, MOST_PICTURES = 50_000, 20_000
 _PIECE = 5
 _MOST_CHARACTERS = 5_000
 _BANDS, _BAND_ROWS = 16, 4  # texts that are alike to 0.8 meet in a band in 9,998 of 10,000 cases
+_NEIGHBOURS = 3
 _BLOCK = 2_000
 _LINK = re.compile(r"https?://\S+|www\.\S+")
 _MARKS = re.compile(r"[\W_]+")
@@ -99,27 +101,43 @@ def _within(part: Keyed, codes: Codes, how: str) -> list[Finding]:
 
 def alike_texts(texts: Sequence[str]) -> Codes:
     """Numbers that are equal where the texts are nearly equal, by chains of near neighbours."""
-    from datasketch import MinHash, MinHashLSH
+    from datasketch import MinHash
 
     plain = [_MARKS.sub(" ", _LINK.sub(" ", text.lower()[:_MOST_CHARACTERS])).strip() for text in texts]
     number = {text: place for place, text in enumerate(dict.fromkeys(plain))}
     pieces = [_pieces(text) for text in number]
-    meeting = MinHashLSH(params=(_BANDS, _BAND_ROWS), num_perm=_BANDS * _BAND_ROWS)
     encoded = ([piece.encode() for piece in found] for found in pieces)
     hashed = MinHash.generator(encoded, num_perm=_BANDS * _BAND_ROWS, hashfunc=zlib.crc32, seed=1)
+    signatures = np.array([signature.hashvalues for signature in hashed]).reshape(len(pieces), -1)
     pairs = []
-    for place, signature in enumerate(hashed):
-        for other in meeting.query(signature):
-            # those that meet by chance are told apart by what they really share
-            shared = len(pieces[place] & pieces[other])
-            if shared >= ALIKE * (len(pieces[place]) + len(pieces[other]) - shared):
-                pairs.append((place, other))
-        meeting.insert(place, signature)
+    for one, other in _meeting(signatures):
+        # those that meet by chance are told apart by what they really share
+        shared = len(pieces[one] & pieces[other])
+        if shared >= ALIKE * (len(pieces[one]) + len(pieces[other]) - shared):
+            pairs.append((one, other))
     codes = chained(len(number), pairs)
     # nothing is left of a text of marks alone: it is like no other
     return np.array(
         [codes[number[text]] if text else len(number) + place for place, text in enumerate(plain)], np.int64
     )
+
+
+def _meeting(signatures: npt.NDArray[np.uint64]) -> list[tuple[int, int]]:
+    """Pairs of texts that agree in a band of their signatures; in a crowded band only neighbours in its order.
+
+    Texts made after one template crowd a band in thousands: all pairs of them would take hours.
+    """
+    found = [np.empty(0, np.int64)]
+    count = len(signatures)
+    for start in range(0, _BANDS * _BAND_ROWS if count else 0, _BAND_ROWS):
+        _, bucket = np.unique(signatures[:, start : start + _BAND_ROWS], axis=0, return_inverse=True)
+        bucket = bucket.reshape(-1)
+        order = np.lexsort((signatures[:, start - 2], signatures[:, start - 1], bucket))
+        for step in range(1, _NEIGHBOURS + 1):
+            meets = bucket[order][step:] == bucket[order][:-step]
+            pair = np.sort(np.stack((order[step:][meets], order[:-step][meets])), axis=0)
+            found.append(pair[0] * count + pair[1])
+    return [divmod(int(pair), count) for pair in np.unique(np.concatenate(found))]
 
 
 def _pieces(text: str) -> set[str]:

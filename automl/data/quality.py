@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.data.columns import Column, Mask, as_text, blank, fold, to_mask
+from automl.data.columns import Column, Mask, as_text, blank, fold, numeric_values, to_mask
 from automl.data.encoding import encoding_name
 from automl.data.guess import Roles
 from automl.data.leakage import Keyed, first_rows
@@ -39,6 +39,7 @@ def find_flaws(
         findings += _unreadable(rows)
         findings += _missing(name, rows, roles)
         findings += _spoilt(name, rows, roles, columns)
+    findings += _no_numbers(keyed["train"], columns, roles)
     findings += _columns(keyed["train"], columns, roles)
     findings += _placeholders(keyed["train"], columns, roles)
     if classified and roles.target is not None:
@@ -108,6 +109,21 @@ def _placeholders(part: Keyed, columns: Sequence[Column], roles: Roles) -> list[
             counts.append(f"{column.name} {int(found.sum()):,}")
     what = f"a word such as 'unknown' in the place of a value ({', '.join(counts[:12])})"
     return _finding("missing_values", "note", what, "nothing is changed", anywhere, part.rows)
+
+
+def _no_numbers(part: Keyed, columns: Sequence[Column], roles: Roles) -> list[Finding]:
+    """Targets such as inf and nan among numbers, which nothing can be learnt from."""
+    column = next((column for column in columns if column.name == roles.target and column.kind == "number"), None)
+    if column is None:
+        return []
+    numbers = numeric_values(part.rows.table[column.name])
+    if numbers is None:
+        return []
+    where = ~np.isfinite(numbers) & ~blank(as_text(part.rows.table[column.name]))
+    what = f"{part.name}: {column.name!r} holds nan, inf or a word for a missing value among its numbers"
+    return _finding(
+        "missing_values", "warn", what, "write a number in these rows, or leave them out", where, part.rows
+    )
 
 
 def _spoilt(part: str, rows: Rows, roles: Roles, columns: Sequence[Column]) -> list[Finding]:

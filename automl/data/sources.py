@@ -70,13 +70,19 @@ def bring(source: str, unpack_in: Path | None = None) -> Local:
             unpacked = unpack(local.path, target)
             if unpacked.is_file():
                 names = ((str(unpacked), known), *names)
-            local = Local(unpacked, place, names)
+            local = Local(_only_file(unpacked), place, names)
         except DataError as error:
             shutil.rmtree(target, ignore_errors=True)
             raise Local(target, place, names).told(error) from None
     raise DataError(
         f"{source} is packed {_DEEPEST} times over", "an archive of files, packed once or twice", "Unpack it first"
     )
+
+
+def _only_file(path: Path) -> Path:
+    """The only file of a folder where that is packed itself; else the path."""
+    inside = list(path.iterdir()) if path.is_dir() else []
+    return inside[0] if len(inside) == 1 and inside[0].is_file() and is_packed(inside[0]) else path
 
 
 def without_secrets(url: str) -> str:

@@ -23,6 +23,7 @@ from automl.errors import DataError
 _SAMPLE_BYTES = 1 << 18
 _SCAN_BYTES = 1 << 26
 _BLOCK_BYTES = (1 << 24, 1 << 28)
+MOST_COLUMNS = 5_000
 _CANDIDATES = (",", "\t", ";", "|")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 Positions = npt.NDArray[np.int64]
@@ -95,6 +96,12 @@ def read_delimited(
     if first is None:
         raise DataError(f"{path} cannot be read as lines of text", "a header and rows", "Check the file")
     dialect = replace(dialect, header=has_header(sample, dialect) if header is None else header)
+    if len(first) > MOST_COLUMNS:
+        raise DataError(
+            f"the first line of {path} has {len(first):,} {dialect.delimiter_name}-separated fields",
+            f"at most {MOST_COLUMNS:,} columns",
+            "Check what separates the fields and name it with --delimiter, or leave columns out",
+        )
     names = column_names(first if dialect.header else [""] * len(first))
     if dialect.broken:
         table, skipped = _read_line_by_line(data, dialect, names)
@@ -244,16 +251,15 @@ def names_columns(records: Sequence[Sequence[str]]) -> bool:
 
 def column_names(cells: list[str]) -> list[str]:
     """Names without surrounding blanks; `column_1` where there is none; a repeated one gets a number."""
-    names: list[str] = []
+    names: dict[str, None] = {}
+    copies: Counter[str] = Counter()
     for number, cell in enumerate(cells, 1):
-        name = cell.strip() or f"column_{number}"
-        copies = 2
-        base = name
+        base = name = cell.strip() or f"column_{number}"
         while name in names:
-            name = f"{base}_{copies}"
-            copies += 1
-        names.append(name)
-    return names
+            copies[base] += 1
+            name = f"{base}_{copies[base] + 1}"
+        names[name] = None
+    return list(names)
 
 
 def _read_blocks(data: pa.Buffer, dialect: Dialect, names: list[str], path: Path) -> tuple[pa.Table, list[int]]:

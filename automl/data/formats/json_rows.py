@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.json as pajson
 
@@ -14,6 +15,11 @@ from automl.data.formats.base import Format
 from automl.data.rows import ReadOptions, Rows
 from automl.errors import DataError
 
+_DEEPEST = 100
+_LINE_END = 2
+_STEPS = np.zeros(256, np.int8)
+_STEPS[[ord("["), ord("{")]], _STEPS[[ord("]"), ord("}")]], _STEPS[ord("\n")] = 1, -1, _LINE_END
+_SCAN_BYTES = 1 << 24
 _WRAPPERS = ("data", "rows", "examples", "instances", "records", "items", "results")
 
 
@@ -43,7 +49,8 @@ def read_json(data: pa.Buffer, path: Path) -> tuple[pa.Table, str]:
         raise DataError(f"{path} holds only blank lines", "one JSON object a line", "Check the file")
     if head.startswith(b"["):
         return _json_list(data, path), "JSON"
-    for block in (1 << 24, 1 << 28):
+    # Arrow's reader descends without end and would crash: what may be deep is read by Python's, which refuses it
+    for block in (1 << 24, 1 << 28) if _brackets_deep(data) <= _DEEPEST else ():
         try:
             # a row must lie within one block: a larger block for those with very long rows
             options = pajson.ReadOptions(block_size=block)
@@ -53,6 +60,31 @@ def read_json(data: pa.Buffer, path: Path) -> tuple[pa.Table, str]:
             if "straddl" not in str(error):
                 break
     return _json_lines(data, path), "JSON lines"
+
+
+def _brackets_deep(data: pa.Buffer) -> int:
+    """How deep the brackets nest at most: at least as deep as the values, for brackets in texts are counted too.
+
+    Where the first line is whole every line is one value, and a bracket that a text leaves open ends with its line.
+    """
+    view = np.frombuffer(data, np.uint8)
+    try:
+        json.loads(data[:_SCAN_BYTES].to_pybytes().split(b"\n", 1)[0])
+        by_line = True
+    except (ValueError, RecursionError):
+        by_line = False
+    deepest, before = 0, 0
+    for start in range(0, len(view), _SCAN_BYTES):
+        marks = _STEPS[view[start : start + _SCAN_BYTES]]
+        marks = marks[marks != 0]
+        depths = np.cumsum(np.where(marks == _LINE_END, 0, marks), dtype=np.int64) + before
+        if by_line and len(marks):
+            # what stood open at the last line's end is taken off
+            last = np.maximum.accumulate(np.where(marks == _LINE_END, np.arange(len(marks)), -1))
+            depths -= np.where(last >= 0, depths[last], 0)
+        deepest = max(deepest, int(depths.max(initial=0)))
+        before = int(depths[-1]) if len(marks) else before
+    return deepest
 
 
 def _list_within(table: pa.Table) -> tuple[pa.Table, str] | None:
@@ -94,6 +126,13 @@ def _json_lines(data: pa.Buffer, path: Path) -> pa.Table:
 
 
 def _from_objects(values: list[Any], path: Path) -> pa.Table:
+    deep = next((n for n, value in enumerate(values) if _is_deep(value)), None)
+    if deep is not None:
+        raise DataError(
+            f"row {deep:,} of {path} nests more than {_DEEPEST} levels deep",
+            "objects of texts, numbers and short lists",
+            "Leave that value out, or write it as text",
+        )
     strange = next((n for n, value in enumerate(values) if not isinstance(value, dict)), None)
     if strange is not None:
         raise DataError(
@@ -103,6 +142,21 @@ def _from_objects(values: list[Any], path: Path) -> pa.Table:
         )
     names = list(dict.fromkeys(name for value in values for name in value))
     return pa.table({name: _column([value.get(name) for value in values]) for name in names})
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _column(values: list[Any]) -> pa.Array:
