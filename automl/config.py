@@ -89,7 +89,9 @@ class RunRequest(BaseModel):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="the seed that everything derives from")
     test: str | None = Field(None, description="a file of test rows, kept as it is")
     validation: str | None = Field(None, description="a file of validation rows, kept as it is")
-    slice: Names = Field((), description="columns by whose values scores are told as well; no model sees them")
+    slice: Names = Field(
+        (), description="columns by whose values the board tells scores as well (it names them); no model sees them"
+    )
     slots: int | None = Field(None, ge=1, description="trials at a time (default: what the machine has)")
     workers: int = Field(1, ge=1, description="workers in each trial, which share its batches")
     workers_mode: WorkersMode = Field(

@@ -141,6 +141,8 @@ def _protocol(
         "sampler": contest.get("sampler"),
         "patience_samples": contest.get("patience_samples"),
         "margin": contest.get("margin"),
+        "price_per_hour": contest.get("price_per_hour"),
+        "slices": contest.get("slices", []),
         "statistics": {
             "level": LEVEL,
             "alpha": ALPHA,
@@ -194,6 +196,9 @@ def _deviations(folder: RunFolder, contest: Mapping[str, Any], rows: Sequence[Le
     hosts = {one.environment["hostname"] for one in trials if one.environment.get("hostname")}
     if len(hosts) > 1:
         found.append(f"trainings ran on {len(hosts)} machines")
+    timed = {one["hostname"] for one in folder.measurements().values() if one.get("hostname")}
+    if len(timed) > 1:
+        found.append(f"latencies were measured on {len(timed)} machines")
     paid = {len(row.seeds) for row in rows if row.kind == "contender" and row.seeds}
     if limited(contest) and paid and max(paid) < len(contest["seeds"]):
         found.append(f"the limit paid for {max(paid)} finals of each contender instead of {len(contest['seeds'])}")

@@ -40,6 +40,13 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
+def money(value: float | None) -> str:
+    """An amount in the currency of --price-per-hour; what is less than a tenth of it with its two first digits."""
+    if value is None:
+        return "–"
+    return f"{value:,.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
+
+
 def takeaways(board: Leaderboard, metric: Metric) -> list[tuple[str, str]]:
     """Question and answer for a reader who never heard of an interval."""
     ok = [row for row in board.rows if row.status == "ok"]
@@ -51,6 +58,8 @@ def takeaways(board: Leaderboard, metric: Metric) -> list[tuple[str, str]]:
     cost = f"The whole comparison used {seconds(spent)} of device time."
     if total := board.wall_seconds.get("total"):
         cost = f"The whole comparison took {seconds(total)} and used {seconds(spent)} of device time."
+    if (price := board.protocol.get("price_per_hour")) is not None:
+        cost += f" At {price:g} an hour of device time that is {money(spent / 3600 * price)}."
     if ok and ok[0].latency_ms_p50 is not None:
         cost += f" One answer of {ok[0].contender} takes {ok[0].latency_ms_p50:.1f} ms."
     answers.append(("What it costs", cost))
@@ -202,6 +211,7 @@ def protocol_table(board: Leaderboard, reasons: Mapping[str, str]) -> list[tuple
         ),
         ("Seeds of the finals", ", ".join(str(seed) for seed in protocol["seeds"])),
         ("Counts as equal within", f"{protocol['margin']} points"),
+        ("Slices that are told", listed(sliced) if (sliced := protocol.get("slices")) else "none asked for"),
         ("Intervals", protocol["statistics"]["interval"]),
         ("Pairs", protocol["statistics"]["pairs"]),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from automl.leaderboard.board import Leaderboard
-from automl.leaderboard.explain import count, seconds
+from automl.leaderboard.explain import count, money, seconds
 from automl.leaderboard.fronts import COSTS
 from automl.leaderboard.verdict import points, with_interval
 from automl.metrics import Metric
@@ -58,13 +58,6 @@ def size(value: int | None) -> str:
         if value >= unit:
             return f"{value / unit:.3g} {letters}"
     return f"{value} B"
-
-
-def money(value: float | None) -> str:
-    """An amount in the currency of --price-per-hour: cents, and what is less than a cent."""
-    if value is None:
-        return "–"
-    return f"{value:,.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
 
 
 def optimism_table(board: Leaderboard, metric: Metric) -> Table:

@@ -25,8 +25,8 @@ ROWS = 40
 """Different rows that are asked for in turn."""
 BATCH = 32
 REPEATS = {1: 30, BATCH: 20}
-WARM_UP = {1: 5, BATCH: 2}
-FEWEST = 5
+WARM_UP = {1: 5, BATCH: 1}
+FEWEST = 3
 LIMIT_SECONDS = 20.0
 """A slow model answers less often than REPEATS, but FEWEST times at least."""
 

@@ -146,6 +146,15 @@ def test_optimism_is_told_in_both_steps_and_turned_where_lower_is_better(tmp_pat
     )
 
 
+def test_latencies_of_different_machines_are_a_deviation(tmp_path: Path) -> None:
+    folder = Contest(path=tmp_path / "run", plans=[GOOD]).build()
+    for names, count in ((("a", "a"), 0), (("a", "b"), 1)):
+        measured = {row: {"hostname": name} for row, name in zip(("good/full", "constant"), names, strict=True)}
+        folder.measurements_file.write_text(json.dumps(measured))
+        told = make_board(folder, "test").protocol["deviations"]
+        assert sum("measured on 2 machines" in one for one in told) == count
+
+
 def test_fronts_name_the_rows_that_no_other_beats_for_less(tmp_path: Path) -> None:
     found = board(tmp_path, GOOD, WORSE, rows=1_000)
     assert row(found, "good/full").pareto == ("latency", "device_seconds")

@@ -94,6 +94,24 @@ def test_the_report_tells_the_whole_story(tmp_path: Path) -> None:
     } <= set(page.scripts)
 
 
+def test_the_report_holds_the_further_numbers_and_what_device_time_costs(tmp_path: Path) -> None:
+    folder = Contest(
+        path=tmp_path / "run", plans=[Plan(name="a", accuracy=0.95), Plan(name="b", accuracy=0.8)]
+    ).build()
+    folder.write_contest(folder.read_contest() | {"price_per_hour": 36.0})
+    board = make_board(folder, "test")
+    text = re.sub(r"<[^>]+>", " ", write_report(folder, board).read_text(encoding="utf-8"))
+    for words in (
+        "Every comparison behind the ranks", "seeds on which it is better", "How much the search promised too much",
+        "32 at a time, ms (p50 / p95)", "peak memory in training", "money", "worst class, its recall",
+        "Equal time, equal trials", "What more budget would bring",
+    ):  # fmt: skip
+        assert words in text, words
+    spent = sum(row.device_seconds for row in board.rows)
+    cost = dict(takeaways(board, get_metric("accuracy")))["What it costs"]
+    assert f"At 36 an hour of device time that is {spent / 100:.2f}." in cost
+
+
 def test_nothing_is_loaded_from_anywhere(tmp_path: Path) -> None:
     page, _, _ = report(tmp_path)
     for tag, attributes in page.elements:
