@@ -108,6 +108,12 @@ def _check_task(seen: Inspection, target: Column, names: str) -> None:
             supported,
             f"Name a text column with --text, or one of picture files with --image; columns: {names}",
         )
+    if task is not None and target.kind == "list":
+        raise DataError(
+            f"column {target.name!r} holds lists, which makes the task {task} ({TASKS.get(task, 'of a plug-in')})",
+            supported,
+            f"Choose another with --target; columns: {names}",
+        )
     looks = "an id" if target.kind == "id" else "free text" if target.kind == "text" else "free text or an id"
     raise DataError(
         f"column {target.name!r} has {target.distinct:,} different values in {seen.rows:,} rows "

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from automl.data.boxes import is_voc, read_voc
 from automl.data.class_folders import LABEL, PICTURES, read_class_folders
 from automl.data.formats.base import endings, formats, read_file
 from automl.data.hugging_face import PART_NAMES, is_saved_dataset, name_parts, read_saved
@@ -23,6 +24,8 @@ def read_folder(path: Path, options: ReadOptions) -> dict[str, Rows]:
     """The parts that a folder holds. Raises DataError where it is no dataset, or could be read in two ways."""
     if is_saved_dataset(path):
         return name_parts(read_saved(path), str(path), "saved dataset")
+    if is_voc(path):
+        return read_voc(path)
     tables = [p for p in sorted(path.iterdir()) if p.is_file() and _is_table(p)]
     found = {part: files for part in PART_NAMES if (files := _files_of(part, tables))}
     if "train" in found:

@@ -20,16 +20,19 @@ TASKS = {
     "tabular-regression": "columns with a number",
     "token-classification": "a list of tags for each list of tokens",
     "seq2seq": "text with a text",
+    "object-detection": "pictures with boxes",
+    "chat": "turns of a conversation",
 }
 _TARGETS = (
     "label", "labels", "target", "class", "category", "y", "intent", "sentiment", "ner_tags", "tags",
-    "output", "summary", "score", "stars", "rating", "feedback", "answer", "completion", "topic",
+    "boxes", "output", "summary", "score", "stars", "rating", "feedback", "answer", "completion", "topic",
 )  # fmt: skip
 _TEXTS = (
     "text", "sentence", "review", "reviews", "comment", "message", "tweet", "content", "question", "tokens",
     "dialogue", "document", "article", "body", "description", "instruction", "prompt", "utterance", "query",
     "input", "source", "title",
 )  # fmt: skip
+_TURNS = ("messages", "conversations", "conversation", "dialog", "turns")
 _PAIRS = (
     ("premise", "hypothesis"), ("question", "sentence"), ("query", "passage"), ("query", "document"),
     ("question", "answer"), ("question", "context"), ("instruction", "input"),
@@ -71,6 +74,13 @@ def guess_roles(
 ) -> Roles:
     """Target, inputs and task; what the user named stands as it is. image: the column of pictures, and why."""
     by_name = {column.name: column for column in columns}
+    turns = next((c.name for c in columns if c.kind == "list" and c.name.lower() in _TURNS), None)
+    if turns is not None and target is None and text is None and image is None:
+        why = "each conversation is its own target"
+        return Roles(
+            target=None, inputs=(turns,), task="chat", target_reason=why,
+            inputs_reason="its name says so", task_reason=f"{turns!r} holds the turns of conversations",
+        )  # fmt: skip
     target_reason = "named with --target"
     if target is None:
         target, target_reason = _guess_target(columns, rows, {*(text or ()), *(image or ())[:1]})
@@ -169,6 +179,8 @@ def guess_task(target: Column | None, inputs: Sequence[Column], rows: int) -> tu
     """The task that the target and the inputs make together."""
     if target is None:
         return None, "there is no target"
+    if target.kind == "list" and inputs and inputs[0].kind == "image":
+        return "object-detection", f"{target.name!r} holds boxes of every picture"
     if target.kind == "list":
         return "token-classification", f"{target.name!r} holds a list in every row"
     medium = "tabular" if not inputs else "image" if inputs[0].kind == "image" else "text"

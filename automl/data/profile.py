@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from automl.data.boxes import find_box_flaws
 from automl.data.columns import Codes, Column, describe
 from automl.data.drift import find_drift
 from automl.data.guess import Roles, find_column, guess_roles
@@ -123,6 +124,7 @@ def inspect_parts(
     for name, found in looks.items():
         findings += find_picture_flaws(keyed[name], found, parts[name].table[compared[0]].to_pylist())
     for part in keyed.values():
+        findings += find_box_flaws(part)
         findings += find_repeats(part, compared, classified)
     findings += find_overlaps(keyed, compared)
     nearly, near = find_near(keyed, compared, looks) if roles.inputs else ([], {})

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pajson
 
+from automl.data.boxes import is_coco, read_coco
 from automl.data.encoding import read_text
 from automl.data.formats.base import Format
 from automl.data.rows import ReadOptions, Rows
@@ -55,6 +56,8 @@ def read_json(data: pa.Buffer, path: Path) -> tuple[pa.Table, str]:
             # a row must lie within one block: a larger block for those with very long rows
             options = pajson.ReadOptions(block_size=block)
             table = pajson.read_json(pa.BufferReader(data), read_options=options)
+            if table.num_rows == 1 and is_coco(table.column_names):
+                return read_coco(table.to_pylist()[0], path), "COCO"
             return _list_within(table) or (table, "JSON lines")
         except pa.ArrowInvalid as error:
             if "straddl" not in str(error):

@@ -1,0 +1,144 @@
+"""Pictures with boxes around things, as Pascal VOC (a folder) and COCO (a JSON file) hold them: one row a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow as pa
+
+from automl.data.hugging_face import PART_NAMES
+from automl.data.images import ENDINGS
+from automl.data.leakage import Keyed, first_rows
+from automl.data.rows import Rows
+from automl.errors import DataError
+from automl.types import Finding
+
+BOXES = "boxes"
+EDGES = ("xmin", "ymin", "xmax", "ymax")
+_BOX = pa.struct([("label", pa.string()), *((edge, pa.float64()) for edge in EDGES)])
+_MOST_BYTES = 1 << 24
+
+
+def is_voc(folder: Path) -> bool:
+    return any((folder / "Annotations").glob("*.xml"))
+
+
+def read_voc(folder: Path) -> dict[str, Rows]:
+    """The parts that ImageSets/Main names, or all pictures as `train`. Raises DataError for other files."""
+    files = {file.stem: file for file in sorted((folder / "Annotations").glob("*.xml"))}
+    lists = {file.stem: file for file in sorted((folder / "ImageSets" / "Main").glob("*.txt"))}
+    parts = {}
+    for part, names in PART_NAMES.items():
+        name = next((name for name in names if name in lists), None)
+        if name is not None:
+            stems = [line.split()[0] for line in lists[name].read_text(encoding="utf-8").splitlines() if line.strip()]
+            parts[part] = _chosen(files, stems, lists[name])
+    if "train" not in parts:
+        parts = {"train": list(files.values())}
+    return {
+        part: Rows.of(
+            _table(_read_annotation(file, folder) for file in chosen),
+            f"{folder} [{part}]" if len(parts) > 1 else str(folder),
+            format="Pascal VOC",
+        )
+        for part, chosen in parts.items()
+    }
+
+
+def _chosen(files: Mapping[str, Path], stems: Sequence[str], source: Path) -> list[Path]:
+    missing = [stem for stem in stems if stem not in files]
+    if missing:
+        raise DataError(
+            f"{source} names {len(missing):,} pictures without an annotation, the first {missing[0]!r}",
+            "a file in Annotations for each",
+            "Add the files, or take these names out",
+        )
+    return [files[stem] for stem in stems]
+
+
+def _read_annotation(file: Path, folder: Path) -> tuple[str, list[dict[str, Any]]]:
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
+        text = file.read_text(encoding="utf-8")
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            raise ValueError("it declares entities, which may grow without end")
+        root = ElementTree.fromstring(text)
+        boxes = [
+            {
+                "label": thing.findtext("name", ""),
+                **{edge: float(thing.findtext(f"bndbox/{edge}", "")) for edge in EDGES},
+            }
+            for thing in root.iter("object")
+        ]
+    except (ElementTree.ParseError, ValueError, OSError) as error:
+        raise DataError(
+            f"{file} cannot be read as an annotation: {error}",
+            "Pascal VOC: object elements with a name and a bndbox of four numbers",
+            "Mend the file, or remove it",
+        ) from None
+    named = Path(root.findtext("filename", "")).name or file.stem
+    return _picture(folder / "JPEGImages", named, file.stem), boxes
+
+
+def _picture(folder: Path, named: str, stem: str) -> str:
+    """Where the picture lies: under its name, or under the annotation's with any ending of a picture."""
+    places = [folder / named, *(folder / f"{stem}{ending}" for ending in ENDINGS)]
+    return str(next((place for place in places if place.is_file()), places[0]).absolute())
+
+
+def is_coco(names: Sequence[str]) -> bool:
+    return {"images", "annotations", "categories"} <= set(names)
+
+
+def read_coco(values: Mapping[str, Any], path: Path) -> pa.Table:
+    """A COCO file's pictures with their boxes. Raises DataError where its lists do not fit together."""
+    try:
+        names = {category["id"]: str(category["name"]) for category in values["categories"]}
+        boxes: dict[Any, list[dict[str, Any]]] = {image["id"]: [] for image in values["images"]}
+        for thing in values["annotations"]:
+            x, y, wide, high = map(float, thing["bbox"])
+            edges = dict(zip(EDGES, (x, y, x + wide, y + high), strict=True))
+            boxes[thing["image_id"]].append({"label": names[thing["category_id"]], **edges})
+        return _table((str(image["file_name"]), boxes[image["id"]]) for image in values["images"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read as COCO: {type(error).__name__} {error}",
+            "images, categories and annotations that name them by their ids, each with a bbox of four numbers",
+            "Export it again",
+        ) from None
+
+
+def _table(rows: Iterable[tuple[str, list[dict[str, Any]]]]) -> pa.Table:
+    pairs = list(rows)
+    images = pa.array([image for image, _ in pairs], pa.string())
+    return pa.table({"image": images, BOXES: pa.array([boxes for _, boxes in pairs], pa.list_(_BOX))})
+
+
+def find_box_flaws(part: Keyed) -> list[Finding]:
+    """Boxes without area, which no detector can learn from."""
+    table = part.rows.table
+    if BOXES not in table.column_names or table[BOXES].type != pa.list_(_BOX):
+        return []
+    flat = [[_is_flat(box) for box in boxes or ()] for boxes in table[BOXES].to_pylist()]
+    count = sum(map(sum, flat))
+    if not count:
+        return []
+    return [
+        Finding(
+            kind="broken_boxes",
+            severity="warn",
+            count=count,
+            what=f"{part.name}: boxes without area, of {sum(map(len, flat)):,} boxes",
+            suggestion="leave these boxes out",
+            rows=first_rows(part.numbers, np.array([any(found) for found in flat])),
+        )
+    ]
+
+
+def _is_flat(box: Mapping[str, Any]) -> bool:
+    return bool(box["xmax"] <= box["xmin"] or box["ymax"] <= box["ymin"])
