@@ -72,14 +72,19 @@ def worst_slice(row: LeaderboardRow, metric: Metric) -> SliceScore | None:
     return min(able, key=lambda one: (one.mean or 0.0) if metric.higher_is_better else -(one.mean or 0.0))
 
 
+def is_clear(worst: SliceScore, row: LeaderboardRow, metric: Metric) -> bool:
+    """Whether even the better end of the slice's interval is below what the row scores on the whole test."""
+    if worst.low is None or worst.high is None or row.test_mean is None:
+        return False
+    return worst.high < row.test_mean if metric.higher_is_better else worst.low > row.test_mean
+
+
 def slice_notes(rows: Sequence[LeaderboardRow], metric: Metric) -> Iterator[str]:
-    """Of every contender: its worst slice, where even the better end of its interval is below the whole test."""
+    """Of every contender: its worst slice, where that is clearly below the whole test."""
     for row in rows:
         worst = worst_slice(row, metric) if row.kind == "contender" else None
-        if worst is None or worst.low is None or worst.high is None or row.test_mean is None:
-            continue
-        below = worst.high < row.test_mean if metric.higher_is_better else worst.low > row.test_mean
-        if below:
+        if worst is not None and is_clear(worst, row, metric):
+            assert row.test_mean is not None
             yield (
                 f"{row.contender} is weakest where {worst.column} is {worst.value}: {_told(worst, metric)} on "
                 f"{worst.rows:,} test rows, {score(row.test_mean, metric)} on all"
@@ -92,7 +97,11 @@ def slice_table(rows: Sequence[LeaderboardRow], metric: Metric) -> list[tuple[st
     for row in rows:
         worst = worst_slice(row, metric)
         for one in row.slices:
-            known = f"fewer than {FEW_ROWS} rows: too few to judge" if one.few else "worst" if one == worst else ""
+            known = f"fewer than {FEW_ROWS} rows: too few to judge" if one.few else ""
+            if one == worst:
+                known = (
+                    "worst, and clearly below the whole" if is_clear(one, row, metric) else "worst, maybe by chance"
+                )
             told = "not defined here" if one.mean is None else _told(one, metric)
             table.append((row.contender, one.column, one.value, f"{one.rows:,}", told, known))
     return table

@@ -76,7 +76,7 @@ def _frozen_data(run: Records) -> Told:
     everything = [*run.trials, *run.folder.baselines()]
     strange = sum(one.split_fingerprint != sealed for one in everything)
     repairs = run.folder.cleaning().get("repairs", [])
-    told = f"{len(repairs)} kinds of repair before any model; split {sealed[:12]}: {split.get('strategy')}"
+    told = f"{_count(len(repairs), 'repair')} before any model; split {sealed[:12]}: {split.get('strategy')}"
     if strange:
         return "not done", f"{strange} of {len(everything)} trainings used another split than {sealed[:12]}"
     return "done", f"{told}; the same for all {len(everything)} trainings"
@@ -91,7 +91,7 @@ def _leakage(run: Records) -> Told:
         seen[one["kind"]] = seen.get(one["kind"], 0) + one["count"]
     repaired = sum(one["count"] for one in run.folder.cleaning().get("repairs", []))
     told = ", ".join(f"{kind.replace('_', ' ')} {count:,}" for kind, count in seen.items() if count) or "nothing"
-    told = f"rows found on both sides, repeated or telling of the target: {told}; {repaired:,} rows taken out"
+    told = f"repeated, on both sides or telling of the target: {told}; {repaired:,} rows repaired or taken out"
     left = [kind.replace("_", " ") for kind in _LEFT if seen.get(kind)]
     if left or unlooked:
         kept = [f"left as they were: {listed(left)}"] if left else []
@@ -131,8 +131,14 @@ def _richness(run: Records) -> Told:
     ]
     if unequal:
         return "partly", f"{told}, but the spaces are not equally rich: {'; '.join(unequal)}"
-    size, first, width = (next(iter(values.values())) for values in (sizes, firsts, widths))
-    return "done", f"{told}; {size} parameters, {first} first trials, {width} decades of the learning rate for each"
+    size, first, width = (next(iter(sizes.values())), next(iter(firsts.values())), next(iter(widths.values())))
+    return "done", (
+        f"{told}; {_count(size, 'parameter')}, {_count(first, 'first trial')}, {width} decades of the rate each"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _decades(space: Mapping[str, Any]) -> str:
@@ -230,7 +236,7 @@ def _pairs(run: Records) -> Told:
         return "not applicable", "there is one row"
     apart = sum(one["separable"] for one in pairs)
     firm = sum(one["separable"] and one["seeds_better"] >= 0.75 for one in pairs)
-    told = f"{len(pairs)} pairs on shared rows and seeds, {apart} told apart after Holm's correction"
+    told = f"{_count(len(pairs), 'pair')} on shared rows and seeds, {apart} told apart after Holm's correction"
     return "done", f"{told}, {firm} of them on three quarters of the seeds or more"
 
 
@@ -238,7 +244,10 @@ def _ties(run: Records) -> Told:
     groups = {row.tie_group for row in run.scored}
     if not groups:
         return "not done", "no row could be scored"
-    return "done", f"{len(groups)} groups of {len(run.scored)} rows; equal within {run.protocol['margin']} points"
+    return (
+        "done",
+        f"{_count(len(groups), 'group')} of {len(run.scored)} rows; equal within {run.protocol['margin']} points",
+    )
 
 
 def _power(run: Records) -> Told:

@@ -80,7 +80,15 @@ def _signed(value: float | None, metric: Metric) -> str:
 
 def pair_table(board: Leaderboard, metric: Metric) -> Table:
     """The comparisons that made the tie groups."""
-    head = ("better", "worse", "by", "p after Holm", "seeds on which it is better", "would show", "told apart")
+    head = (
+        "better",
+        "worse",
+        "by",
+        "p after Holm",
+        "seeds on which it is better",
+        "smallest that would show",
+        "told apart",
+    )
     return head, [_pair(one, metric) for one in board.protocol["statistics"]["comparisons"]]
 
 

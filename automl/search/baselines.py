@@ -115,7 +115,7 @@ class BaselineRunner:
             status, error = "failed", f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:1000]
         clock.tick()
         cost = Cost(device_seconds=clock.device_seconds, wall_seconds=clock.wall_seconds)
-        latency = None if answer is None else self._measure(name, answer)["latency_ms_p50"]  # at nobody's expense
+        latency = None if answer is None else self._measure(name, answer)  # at nobody's expense
         return TrialResult(
             id=spec.id, kind="baseline", contender=name, status=status, recipe={}, seed=spec.seed,  # type: ignore[arg-type]
             horizon_samples=spec.horizon_samples, curve=(), validation=scores.get(spec.metric),
@@ -125,12 +125,17 @@ class BaselineRunner:
             latency_ms_p50=latency, parameters=parameters,
         )  # fmt: skip
 
-    def _measure(self, name: str, answer: Read) -> dict[str, Any]:
-        """What an answer of this row costs, measured as for the shipped models, and kept beside theirs."""
-        found = time_answers(answer, read_part(self._prepared.directory, "validation").slice(0, ROWS))
+    def _measure(self, name: str, answer: Read) -> float | None:
+        """Median ms of an answer; all that was measured, as for the shipped models, is kept beside theirs."""
+        try:
+            found = time_answers(answer, read_part(self._prepared.directory, "validation").slice(0, ROWS))
+        except Exception as problem:  # a yardstick is one without its latency too
+            self._tracker.note(f"{name}: its answers could not be timed ({type(problem).__name__})")
+            return None
         measured = self._folder.measurements() | {name: found}
         write_atomically(self._folder.measurements_file, json.dumps(measured, indent=1))
-        return found
+        latency: float = found["latency_ms_p50"]
+        return latency
 
     def _labels(self, part: Any) -> NDArray[np.int64]:
         return self._task.labels(read_part(self._prepared.directory, part), self._prepared.schema)

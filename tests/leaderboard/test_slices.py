@@ -84,6 +84,8 @@ def test_the_report_shows_slices_and_says_that_it_quotes_the_data(tmp_path: Path
     page = write_report(folder, board(folder)).read_text(encoding="utf-8")
     assert "Slices of the test" in page
     assert "too few to judge" in page
+    assert "worst, and clearly below the whole" in page
+    assert "worst, maybe by chance" in page, "of the baselines, which know nothing of slices"
     assert 'name="automl-data-rows" content="quoted"' in page
 
 

@@ -37,7 +37,7 @@ def test_a_fair_run_tells_its_own_figures(tmp_path: Path) -> None:
     assert "exact duplicates 3" in told[2][1]
     assert told[3][0] == "done"
     assert "310 in all" in told[3][1], "7 finals twice and once, 8 trials, 2 baselines, at 10 seconds each"
-    assert "1 parameters, 1 first trials, 2.0 decades" in told[4][1]
+    assert "1 parameter, 1 first trial, 2.0 decades" in told[4][1]
     assert told[6][0] == "partly", "300 validation rows"
     assert "300 validation rows" in told[6][1]
     assert told[7][0] == "done"
@@ -63,7 +63,8 @@ def test_fewer_seeds_and_unequal_spaces_are_named(tmp_path: Path) -> None:
 def test_leaks_that_were_left_and_looks_that_were_not_taken_are_named(tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     assert steps(folder)[2] == (
-        "done", "rows found on both sides, repeated or telling of the target: exact duplicates 3; 3 rows taken out",
+        "done",
+        "repeated, on both sides or telling of the target: exact duplicates 3; 3 rows repaired or taken out",
     )  # fmt: skip
     profile, like = folder.profile(), folder.profile()["findings"][0]
     left = {**like, "kind": "near_split_overlap", "count": 7}
