@@ -121,6 +121,8 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
     parser.add_argument("--group", metavar="COLUMN", help="the column that says which rows belong together")
+    what = "look for labels that are probably wrong too (trains cheap models; needs the extra quality)"
+    parser.add_argument("--label-errors", action="store_true", help=what)
     _json(parser, "the findings")
 
 

@@ -180,6 +180,7 @@ def inspect(arguments: argparse.Namespace) -> int:
         test=arguments.test,
         validation=arguments.validation,
         group=arguments.group,
+        label_errors=arguments.label_errors,
         options=_reading(arguments),
     )
     print(json.dumps(found.to_json(), ensure_ascii=False) if arguments.json else found.to_text())

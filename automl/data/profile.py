@@ -14,6 +14,7 @@ from automl.data.columns import Codes, Column, describe
 from automl.data.drift import find_drift
 from automl.data.guess import Roles, find_column, guess_roles
 from automl.data.images import Look, holds_pictures, located, look_at_all
+from automl.data.label_errors import find_label_errors
 from automl.data.leakage import Contents, Keyed, find_overlaps, find_repeats, key_parts
 from automl.data.load import AS_FOUND, load_parts, raise_all
 from automl.data.media import PICTURE
@@ -83,16 +84,24 @@ def inspect(
     validation: str | None = None,
     group: str | None = None,
     options: ReadOptions = AS_FOUND,
+    label_errors: bool = False,
 ) -> Inspection:
     """What the data is and what is wrong with it; nothing is changed or written.
 
     text: one column or two, as a list or separated by a comma. image: the column of picture files. group: the
     column that says which rows belong together. options: how the files are to be read, where that shall not be found
     out.
+    label_errors: look for labels that are probably wrong too, which trains cheap models.
     Raises DataError where nothing can be read or a named column is not there.
     """
     columns = [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
-    return inspect_parts(load_parts(source, validation, test, options), target, columns or None, image, group)
+    seen = inspect_parts(load_parts(source, validation, test, options), target, columns or None, image, group)
+    if not label_errors or seen.roles.task not in _CLASSIFIED or not seen.roles.inputs:
+        return seen
+    train = seen.keyed["train"]
+    looks = [] if train.content is None else look_at_all(train.rows.table[seen.compared[0]].to_pylist())
+    found = [*seen.findings, *find_label_errors(train, seen.compared, looks)]
+    return replace(seen, findings=tuple(sorted(found, key=lambda finding: _ORDER[finding.severity])))
 
 
 def inspect_parts(
