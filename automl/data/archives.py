@@ -34,7 +34,8 @@ _COMPRESSED: dict[bytes, Callable[[Path], Any]] = {
     b"\xfd7zXZ\x00": lzma.open,
     b"\x28\xb5\x2f\xfd": lambda path: pa.CompressedInputStream(pa.OSFile(str(path), "rb"), "zstd"),
 }
-_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".gzip")
+ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".gzip")
+"""Those of compressed single files."""
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, pa.ArrowException, OSError,
     NotImplementedError,
@@ -45,6 +46,11 @@ def is_packed(path: Path) -> bool:
     """Whether a file is compressed, a zip or a tar, by its first bytes. Workbooks are zip files too, and are not."""
     head = _head(path)
     return _is_zip(path, head) or _is_tar(head) or _codec(head) is not None
+
+
+def plain_name(path: Path) -> Path:
+    """The path without the ending of a compressed file: rows.csv of rows.csv.gz."""
+    return path.with_suffix("") if path.suffix.lower() in ENDINGS else path
 
 
 def refuse_swollen(path: Path) -> None:
@@ -77,7 +83,7 @@ def unpack(path: Path, target: Path) -> Path:
         name = path.name
         if path.suffix.lower() == ".tgz":
             name = path.stem + ".tar"
-        elif path.suffix.lower() in _ENDINGS:
+        elif path.suffix.lower() in ENDINGS:
             name = path.stem
         with opened(path) as packed:
             _copy(packed, target / name, room, path)

@@ -31,7 +31,9 @@ def find_drift(
 
     The labels of a test are never looked at.
     """
-    findings = []
+    findings: list[Finding] = []
+    if len(keyed) == 1:
+        return findings
     train = _measures(keyed["train"], columns, roles, looks)
     for name, part in keyed.items():
         if name == "train" or min(len(part.keys), len(keyed["train"].keys)) < _FEWEST_ROWS:

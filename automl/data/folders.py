@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from automl.data.archives import plain_name
 from automl.data.boxes import is_voc, read_voc
 from automl.data.class_folders import LABEL, PICTURES, read_class_folders
-from automl.data.formats.base import endings, formats, read_file
+from automl.data.formats.base import endings, formats
 from automl.data.hugging_face import PART_NAMES, is_saved_dataset, name_parts, read_saved
 from automl.data.joined import read_joined
 from automl.data.rows import ReadOptions, Rows
+from automl.data.sources import read_any
 from automl.data.text_files import read_class_texts
 from automl.errors import DataError
 
@@ -35,7 +37,7 @@ def read_folder(path: Path, options: ReadOptions) -> dict[str, Rows]:
     if texts := read_class_texts(path, tables, options):
         return texts
     if len(tables) == 1 and not found:
-        return {"train": read_file(tables[0], options)}
+        return {"train": read_any(tables[0], options)}
     inner = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith((".", "__"))]
     if not tables and len(inner) == 1 and not inner[0].is_symlink() and any(inner[0].iterdir()):
         return read_folder(inner[0], options)  # as archives and downloads often are
@@ -63,12 +65,13 @@ def _read_pictures(path: Path, has_tables: bool) -> dict[str, Rows]:
 
 
 def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in endings() and path.stem.lower() not in _ASIDE and not path.name.startswith(".")
+    plain = plain_name(path)
+    return plain.suffix.lower() in endings() and plain.stem.lower() not in _ASIDE and not path.name.startswith(".")
 
 
 def _files_of(part: str, tables: Sequence[Path]) -> list[Path]:
     """The files that are named after a part alone; else those with its name among their words, where all have one."""
-    exact = [p for p in tables if p.stem.lower() in PART_NAMES[part]]
+    exact = [p for p in tables if plain_name(p).stem.lower() in PART_NAMES[part]]
     if exact or None in (parts := [_part_of(p) for p in tables]):
         return exact
     return [p for p, named in zip(tables, parts, strict=True) if named == part]
@@ -76,7 +79,7 @@ def _files_of(part: str, tables: Sequence[Path]) -> list[Path]:
 
 def _part_of(path: Path) -> str | None:
     """train of 'train_5000.csv' and 'sts-train.csv'; None where no word is a part's name, or words of two are."""
-    words = set(re.split(r"[^a-z]+", path.stem.lower()))
+    words = set(re.split(r"[^a-z]+", plain_name(path).stem.lower()))
     parts = [part for part, names in PART_NAMES.items() if words.intersection(names)]
     return parts[0] if len(parts) == 1 else None
 
@@ -84,17 +87,17 @@ def _part_of(path: Path) -> str | None:
 def _read_part(folder: Path, part: str, files: Sequence[Path], options: ReadOptions) -> Rows:
     """The rows of a part: of its only file, of all its numbered files, or of one that stands in several formats."""
     if len(files) == 1:
-        return read_file(files[0], options)
-    shards = [_SHARD.match(file.stem) for file in files]
+        return read_any(files[0], options)
+    shards = [_SHARD.match(plain_name(file).stem) for file in files]
     if (
         all(shards)
         and len({(match[1], file.suffix) for match, file in zip(shards, files, strict=True) if match}) == 1
     ):
         return read_joined(files, f"{folder} [{part}]", options)
-    if len({file.stem for file in files}) == 1:
+    if len({plain_name(file).stem for file in files}) == 1:
         order = [ending for format in formats().values() for ending in format.endings]
-        first, *others = sorted(files, key=lambda file: order.index(file.suffix.lower()))
-        rows = read_file(first, options)
+        first, *others = sorted(files, key=lambda file: order.index(plain_name(file).suffix.lower()))
+        rows = read_any(first, options)
         return replace(rows, read_as=replace(rows.read_as, left_out=tuple(other.name for other in others)))
     raise DataError(
         f"{folder} holds several {part} files: {', '.join(file.name for file in files)}",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from automl.data.formats.base import read_file
 from automl.data.rows import ReadOptions, Rows
+from automl.data.sources import read_any
 from automl.errors import DataError
 
 
@@ -18,7 +18,7 @@ def read_joined(files: Sequence[Path], shown: str, options: ReadOptions) -> Rows
 
     Raises DataError where one cannot be read or has other columns than the first.
     """
-    read = [read_file(file, options) for file in files]
+    read = [read_any(file, options) for file in files]
     first = read[0]
     if len(read) == 1:
         return first

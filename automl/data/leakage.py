@@ -148,6 +148,9 @@ def find_repeats(part: Keyed, inputs: Sequence[str], classified: bool) -> list[F
         if classified and part.labels is not None:
             joint = _joint(part.exact, part.label_codes)
             same = f"; {int(repeated(joint, written).sum()):,} of them with the same label"
+        if part.content is None and part.rows.table.num_columns > len(inputs) + 1:
+            whole = codes_of(row_keys(part.rows.table, tuple(part.rows.table.column_names)))
+            same += f"; {int((repeated(whole, np.ones_like(written)) & twice).sum()):,} of them in every column"
         findings.append(
             Finding(
                 kind="exact_duplicates",

@@ -6,7 +6,6 @@ import difflib
 import glob
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -56,9 +55,7 @@ def load(source: str, options: ReadOptions = AS_FOUND, unpack_in: Path | None = 
         if local.place is None:
             raise
         raise local.told(error) from None
-    if local.place is None:
-        return parts
-    return {part: _named(rows, local) for part, rows in parts.items()}
+    return {part: local.named(rows) for part, rows in parts.items()}
 
 
 def _read(local: Local, source: str, options: ReadOptions) -> dict[str, Rows]:
@@ -77,12 +74,6 @@ def _read(local: Local, source: str, options: ReadOptions) -> dict[str, Rows]:
     if path.suffix.lower() not in endings() and is_hub_name(source):
         return name_parts(read_hub(source), source, "hub dataset")
     raise _not_found(source, path)
-
-
-def _named(rows: Rows, local: Local) -> Rows:
-    """Rows that came out of an archive, under the names that the user knows; the unpacked files live with them."""
-    read_as = replace(rows.read_as, source=local.shown(rows.read_as.source))
-    return replace(rows, read_as=read_as, place=local.place)
 
 
 def load_parts(

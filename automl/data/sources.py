@@ -6,11 +6,13 @@ import re
 import shutil
 import tempfile
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from automl.data.archives import is_packed, unpack
+from automl.data.formats.base import read_file
+from automl.data.rows import ReadOptions, Rows
 from automl.errors import DataError, MissingExtra
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(://|::)", re.IGNORECASE)
@@ -46,6 +48,22 @@ class Local:
     def told(self, error: DataError) -> DataError:
         """The error with the user's names."""
         return DataError(self.shown(error.found), self.shown(error.expected), self.shown(error.todo))
+
+    def named(self, rows: Rows) -> Rows:
+        """The rows under the names that the user knows; what was unpacked for them lives with them."""
+        if self.place is None:
+            return rows
+        read_as = replace(rows.read_as, source=self.shown(rows.read_as.source))
+        return replace(rows, read_as=read_as, place=self.place)
+
+
+def read_any(file: Path, options: ReadOptions) -> Rows:
+    """The rows of one file, compressed or not."""
+    local = bring(str(file))
+    try:
+        return local.named(read_file(local.path, options))
+    except DataError as error:
+        raise local.told(error) from None
 
 
 def bring(source: str, unpack_in: Path | None = None) -> Local:

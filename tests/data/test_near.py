@@ -168,3 +168,13 @@ def test_a_part_of_another_kind_is_told_and_a_like_one_is_not(tmp_path: Path) ->
     assert drift.count == 90
     assert "words of 'text' median 9 there, 3 here" in drift.what
     assert "label" not in drift.what
+
+
+def test_rows_that_repeat_in_every_column_are_told_from_those_that_repeat_a_text(tmp_path: Path) -> None:
+    rows = [(sentence(n), "ab"[n % 2], str(n)) for n in range(20)] + [
+        (sentence(1), "b", "1"),
+        (sentence(2), "a", "77"),
+    ]
+    [twice] = found(write(tmp_path / "a.csv", rows, "text,label,note"), "exact_duplicates")
+    assert twice.count == 2
+    assert "2 of them with the same label; 1 of them in every column" in twice.what

@@ -84,6 +84,16 @@ def test_a_pattern_and_numbered_files_are_one_table(tmp_path: Path) -> None:
     assert "3 files" in read_as.sentence()
 
 
+def test_compressed_files_in_a_folder_and_in_a_pattern_are_read(tmp_path: Path) -> None:
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.csv.gz").write_bytes(gzip.compress(CSV.encode()))
+    (tmp_path / "test.csv").write_text(CSV)
+    parts = load(str(tmp_path))
+    assert {part: rows.table.num_rows for part, rows in parts.items()} == {"train": 20, "validation": 20, "test": 20}
+    assert parts["train"].read_as.source == str(tmp_path / "train.csv.gz")
+    assert load(str(tmp_path / "t*.csv*"))["train"].table.num_rows == 40
+
+
 def test_files_of_other_columns_are_not_joined(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(CSV)
     (tmp_path / "b.csv").write_text("text,stars\nx,1\n")
