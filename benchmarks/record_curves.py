@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.csv
 import torch
 from numpy.typing import NDArray
-from scipy.stats import qmc
+from scipy.stats import kendalltau, qmc, spearmanr
 
 from automl.config import RunRequest, make_request
 from automl.data.prepare import TEST_LABELS, load_prepared, prepare
@@ -284,6 +284,18 @@ class Curves:
         apart = self._places[:, None] - self._places[None]
         distances = np.sqrt(np.nansum(apart**2, axis=-1))
         return float(distances[np.triu_indices(len(distances), k=1)].mean())
+
+    @property
+    def neighbours_agree(self) -> float:
+        """Rank correlation of final values with those of the nearest other recipe: how good the answers are."""
+        nearest = [self.nearest(one.recipe, {number})[0] for number, one in enumerate(self.trainings)]
+        return float(spearmanr(self.finals, self.finals[nearest]).statistic)
+
+    @property
+    def foresight(self) -> list[float]:
+        """Kendall's tau between the order at each rung and at the end."""
+        values = np.array([one.values for one in self.trainings])
+        return [float(kendalltau(column, values[:, -1]).statistic) for column in values.T[:-1]]
 
 
 def _words(parameter: Parameter) -> tuple[str, ...]:
