@@ -272,7 +272,7 @@ def interval(values: NDArray[np.float64]) -> list[float]:
 
 
 def summary(curves: Curves, slots: int, repeats: Sequence[dict[str, dict[int, Found]]]) -> list[dict[str, Any]]:
-    """A row for every way to search and budget. less_than_ours: its value less automl's, paired by repeat."""
+    """A row for every way to search and budget. regret_over_ours: its regret less automl's, paired by repeat."""
     best = int(np.argmax(curves.finals))
     tied = curves.finals >= curves.finals[best] - curves.trainings[best].errors[-1]
     rows = []
