@@ -209,6 +209,8 @@ def test_an_interrupted_run_is_resumed_to_the_board_of_an_uninterrupted_one(
     assert process.returncode == (130 if how is signal.SIGINT else -signal.SIGKILL)
     assert "Traceback" not in errors
     before = {t.id: t.ended_at for t in folder.trials()}
+    deaths = {training: folder.attempts()[training] for training in folder.attempts() if training not in before}
+    assert set(deaths.values()) <= {0 if how is signal.SIGINT else 1}  # to be interrupted is no fault of a training
     spent = sum(s.device_seconds for s in folder.ledger())
     resumed = api.resume(folder.path)
     after = {t.id: t.ended_at for t in folder.trials()}

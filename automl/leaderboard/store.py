@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -239,7 +240,19 @@ class RunFolder:
         return list(found.values())
 
     def append_started(self, spec: TrialSpec) -> None:
+        """Add a line: an attempt at a training begins."""
         append_line(self.started_file, {"at": now(), "spec": spec.to_json()})
+
+    def append_interrupted(self, spec: TrialSpec) -> None:
+        """Add a line: an attempt was ended by the user or a full disk, which is no fault of the training."""
+        append_line(self.started_file, {"at": now(), "spec": spec.to_json(), "interrupted": True})
+
+    def attempts(self) -> Counter[str]:
+        """By training: how often it was begun, by whichever driver, interruptions apart."""
+        found: Counter[str] = Counter()
+        for line in read_lines(self.started_file):
+            found[line["spec"]["id"]] += -1 if line.get("interrupted") else 1
+        return found
 
     def started(self) -> list[TrialSpec]:
         """Every training that got a slot, in the order of its first start."""

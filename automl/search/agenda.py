@@ -113,12 +113,21 @@ class Agenda:
             entry = self.entries[result.contender]
             if result.kind == "trial":
                 for row in result.curve:
-                    if row.get("rung") is not None:
-                        entry.rungs.record(result.number, row["rung"], row[self._metric.name])
-                        entry.study.report(result.number, row["rung"], row[self._metric.name])
+                    self._record(entry, result.number, row)
             self._take(entry, result)
         for entry in self.entries.values():
             self._close_search(entry)
+
+    def catch_up(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+        """Take up an evaluation of a running training that only an interrupted driver was told."""
+        if spec.kind == "trial":
+            self._record(self.entries[spec.contender.name], spec.number, row)
+
+    def _record(self, entry: Entry, number: int, row: Mapping[str, Any]) -> None:
+        """Enter a row of a trial's curve on which no decision hangs any more."""
+        if row.get("rung") is not None:
+            entry.rungs.record(number, row["rung"], row[self._metric.name])
+            entry.study.report(number, row["rung"], row[self._metric.name])
 
     # -- what runs next ------------------------------------------------------------------------------------
 

@@ -228,6 +228,9 @@ class _OneTraining:
     def finished(self) -> bool:
         return self.result is not None
 
+    def catch_up(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+        """Nothing hangs on it."""
+
     def goes_on(self, spec: TrialSpec, row: Mapping[str, Any], rung: int | None, value: float, error: float) -> bool:
         return True
 

@@ -11,9 +11,8 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,15 +35,16 @@ from ray.tune.search import Searcher
 
 from automl.errors import DiskFull, is_full_disk
 from automl.leaderboard.store import RunFolder, now
+from automl.search.live import Live
 from automl.search.slots import Slots, measured_memory
 from automl.tracking.base import Tracker
 from automl.training.clock import read_heartbeat
 from automl.training.groups import free_group, trainable
 from automl.training.workers import DISK_FULL
-from automl.types import Cost, TrialResult, TrialSpec, TrialStatus
+from automl.types import TrialResult, TrialSpec
 
 RETRIES = 2
-"""How often a training is started again after its process died."""
+"""How often a training is started again after its process, or the whole run, died; counted over all drivers."""
 
 
 @contextmanager
@@ -76,17 +76,6 @@ def ray_resources() -> dict[str, float]:
     return resources
 
 
-@dataclass
-class _Live:
-    """A training that has a slot. `told` is all that its messages said so far, the newest word winning."""
-
-    spec: TrialSpec
-    started_at: str
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    told: dict[str, Any] = field(default_factory=dict)
-    stopped: bool = False
-
-
 class Work(Protocol):
     """What a sweep asks: the agenda of a contest, or the one training of a replay. See Agenda."""
 
@@ -100,6 +89,8 @@ class Work(Protocol):
 
     def next(self) -> TrialSpec | None: ...
 
+    def catch_up(self, spec: TrialSpec, row: Mapping[str, Any]) -> None: ...
+
     def goes_on(
         self, spec: TrialSpec, row: Mapping[str, Any], rung: int | None, value: float, error: float
     ) -> bool: ...
@@ -112,10 +103,11 @@ class Sweep:
 
     def __init__(self, agenda: Work, folder: RunFolder, tracker: Tracker, slots: Slots) -> None:
         self._agenda, self._folder, self._tracker, self._slots = agenda, folder, tracker, slots
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, Live] = {}
         self._micro_batches: dict[str, int] = {}
         for result in folder.trials():
             self._remember(result.contender, result.micro_batch)
+        self._attempts = folder.attempts()
         self._pause: DiskFull | None = None
         agenda.slots = slots.count
         self.finals_since: float | None = None if agenda.searching else time.monotonic()
@@ -126,18 +118,30 @@ class Sweep:
         """The next spec for a new Tune trial, recorded before it runs."""
         if len(self._live) >= self._slots.count or self._measured or self._pausing():
             return None
-        spec = self._agenda.next()
-        if spec is None:
-            return None
-        spec = replace(spec, micro_batch=self._micro_batches.get(spec.contender.name, spec.micro_batch))
+        while (spec := self._agenda.next()) is not None:
+            spec = replace(spec, micro_batch=self._micro_batches.get(spec.contender.name, spec.micro_batch))
+            live = Live(spec, started_at=now(), retries=RETRIES - self._attempts[spec.id])
+            given_up = live.retries < 0
+            if not given_up and not self._begin(spec):
+                return None
+            self._live[trial_id] = live
+            self._tracker.trial_started(spec)
+            if not given_up:
+                return spec
+            self.end(trial_id, died=True)
+            if self._pausing():
+                return None
+        return None
+
+    def _begin(self, spec: TrialSpec) -> bool:
+        """Record an attempt before it runs; False where the disk has no room for the record."""
         try:
             self._folder.append_started(spec)
         except DiskFull as full:
             self._pause = full
-            return None
-        self._live[trial_id] = _Live(spec, started_at=now())
-        self._tracker.trial_started(spec)
-        return spec
+            return False
+        self._attempts[spec.id] += 1
+        return True
 
     def _remember(self, contender: str, micro_batch: int | None) -> None:
         """A contender's trainings start with the smallest micro-batch that one of them had to take."""
@@ -178,8 +182,10 @@ class Sweep:
         if self._pausing():
             return False
         row = told["row"]
-        # a retried training reports again what its lost attempt had reported
-        live.curve = [old for old in live.curve if old["samples_seen"] < row["samples_seen"]] + [row]
+        for earlier in told["earlier"]:
+            if earlier not in live.curve:  # told to a driver that is dead, and brought along by a checkpoint
+                self._agenda.catch_up(live.spec, earlier)
+        live.curve = [*told["earlier"], row]  # a retried training reports again what its lost attempt had reported
         self._tracker.trial_reported(live.spec, row)
         goes_on = self._agenda.goes_on(live.spec, row, told["rung"], told["value"], told["error_of_value"])
         live.stopped = not goes_on
@@ -192,12 +198,14 @@ class Sweep:
         live = self._live.pop(trial_id)
         whole = live.told.get("event") == "end" and live.told["status"] != DISK_FULL
         if self._pause is not None and not whole and not live.stopped:
+            self._interrupted(live)
             return  # it was not over; its seconds so far are in its heartbeat
         heartbeat = self._folder.heartbeats / f"{live.spec.id}.json"
         if died and live.told.get("event") != "end":
             live.told |= {"spent": read_heartbeat(heartbeat) or live.told.get("spent", {})}
-            live.told |= {"status": "failed", "error": f"the training process died {RETRIES + 1} times"}
-        result = _result(live)
+            died_with = "its process, or the whole run with it"
+            live.told |= {"status": "failed", "error": f"{died_with}, died {RETRIES + 1} times while it trained"}
+        result = live.result()
         try:
             self._agenda.end(result)
         except (OSError, DiskFull) as error:
@@ -211,6 +219,22 @@ class Sweep:
         if self.finals_since is None and not self._agenda.searching:
             self.finals_since = time.monotonic()
             self._tracker.phase("finals")
+
+    def retries(self, trial_id: str) -> int:
+        """How often Tune may start a training again."""
+        return self._live[trial_id].retries
+
+    def lost(self, trial_id: str, times: int) -> None:
+        """A training's process has died for the time that `times` says, and is started again."""
+        live = self._live[trial_id]
+        if times > live.lost:  # Ray does not count a node that was taken away with notice
+            live.lost = times
+            self._begin(live.spec)
+
+    def _interrupted(self, live: Live) -> None:
+        """Record that an attempt ended through no fault of its own: it does not count against its training."""
+        with suppress(DiskFull):
+            self._folder.append_interrupted(live.spec)
 
     def raise_pause(self) -> None:
         """Raises DiskFull where that is why the run does not go on."""
@@ -252,54 +276,21 @@ class Sweep:
                 name=f"sweep-{len(list(directory.iterdir()))}",
                 storage_path=str(directory.resolve()),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                failure_config=tune.FailureConfig(max_failures=RETRIES),  # or less: see _Counts
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                callbacks=[_Counts(self)],
             ),
         )
-        with self._folder.telling_full_disk():
-            tuner.fit()
+        try:
+            with self._folder.telling_full_disk():
+                tuner.fit()
+        except DiskFull as full:
+            self._pause = full
+        for live in self._live.values():  # Tune returned, or found no room, before they had ended
+            self._interrupted(live)
         self.raise_pause()
         if not self.tune_is_over:
             raise KeyboardInterrupt  # Tune swallows the signal and returns
-
-
-def _result(live: _Live) -> TrialResult:
-    spec, told, curve = live.spec, live.told, live.curve
-    spent: dict[str, float] = told.get("spent", {})
-    status: TrialStatus = told.get("status") or ("pruned" if live.stopped else "failed")
-    ended_at = now()
-    wall = datetime.fromisoformat(ended_at) - datetime.fromisoformat(live.started_at)
-    return TrialResult(
-        id=spec.id,
-        kind=spec.kind,
-        contender=spec.contender.name,
-        status=status,
-        recipe=spec.recipe,
-        seed=spec.seed,
-        horizon_samples=spec.horizon_samples,
-        curve=tuple(curve),
-        validation=curve[-1][spec.metric] if curve else None,
-        cost=Cost(
-            device_seconds=sum(spent.values()),
-            wall_seconds=wall.total_seconds(),
-            samples_seen=curve[-1]["samples_seen"] if curve else 0,
-            peak_memory_bytes=told.get("peak_memory_bytes", 0),
-        ),
-        error=told.get("error"),
-        predictions_file=told.get("predictions_file"),
-        split_fingerprint=spec.split_fingerprint,
-        environment=told.get("environment", {}),
-        started_at=live.started_at,
-        ended_at=ended_at,
-        number=spec.number,
-        spent=spent,
-        metrics=told.get("metrics") or {},
-        parameters=told.get("parameters"),
-        trainable_parameters=told.get("trainable_parameters"),
-        model_dir=told.get("model_dir"),
-        notes=tuple(told.get("notes", ())),
-        micro_batch=told.get("micro_batch"),
-    )
 
 
 class _Asks(Searcher):
@@ -347,3 +338,21 @@ class _Decides(FIFOScheduler):
         assert self._sweep is not None
         goes_on = self._sweep.message(trial.trial_id, json.loads(result["told"]))
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+
+class _Counts(tune.Callback):
+    """Tune's callback: lets a training be started again as often as is left to it, and tells of each time."""
+
+    def __init__(self, sweep: Sweep | None) -> None:
+        self._sweep = sweep
+
+    def __reduce__(self) -> Any:
+        return _Counts, (None,)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        assert self._sweep is not None
+        trial.max_failures = self._sweep.retries(trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        assert self._sweep is not None
+        self._sweep.lost(trial.trial_id, trial.num_failures)

@@ -13,6 +13,8 @@ from torch import Tensor
 class Report:
     """One evaluation. `rung` is the rung's samples when it is one, else None.
 
+    earlier: the rows before this one; a driver that took over after a crash has not heard of those that a
+    checkpoint brought along.
     notes, micro_batch: as they stand by now, because a training that is stopped says nothing more.
     """
 
@@ -20,6 +22,7 @@ class Report:
     rung: int | None
     value: float
     error: float
+    earlier: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     micro_batch: int | None = None
 

@@ -285,10 +285,11 @@ class Training:
         spent = self.clock.device_seconds
         row = {"samples_seen": seen, "train_loss": train_loss, **scores, "device_seconds": round(spent, 3)}
         row |= {} if rung is None else {"rung": rung}
+        earlier = tuple(self.curve)
         self.curve.append(row)
         self.outcome.metrics = scores
         notes, micro_batch = tuple(self.outcome.notes), self.at_once.rows
-        self.context.report(Report(row, rung, value, error, notes=notes, micro_batch=micro_batch))
+        self.context.report(Report(row, rung, value, error, earlier, notes=notes, micro_batch=micro_batch))
 
     def _predict(self, part: EncodedPart) -> NDArray[np.float32]:
         return predict_rows(

@@ -114,6 +114,7 @@ class TrialContext:
 def _told(report: Report) -> dict[str, Any]:
     return {
         "row": report.row,
+        "earlier": list(report.earlier),
         "rung": report.rung,
         "value": report.value,
         "error_of_value": report.error,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from automl import api
+from automl.cli import main
+from automl.data import prepare
 from automl.errors import DiskFull, is_full_disk
 from automl.leaderboard import store
 from automl.leaderboard.store import RunFolder, append_line, read_lines
@@ -18,6 +22,7 @@ from automl.tracking.base import Tracker
 from automl.training import checkpoint
 from automl.training.workers import DISK_FULL, how_it_failed
 from tests.search.contests import HORIZON, RUNGS, Contest
+from tests.toys import messages, write_csv
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
@@ -50,9 +55,13 @@ def sweep_of(contest: Contest) -> Sweep:
 
 
 def evaluation(samples: int, value: float = 0.5) -> dict[str, Any]:
-    row = {"samples_seen": samples, "rung": samples, "accuracy": value, "device_seconds": samples / 100}
-    spent = {"train": samples / 100 - 1, "validate": 1.0}
-    return {"event": "evaluation", "row": row, "rung": samples, "value": value, "error_of_value": 0.0, "spent": spent}
+    *earlier, row = (
+        {"samples_seen": rung, "rung": rung, "accuracy": value, "device_seconds": rung / 100}
+        for rung in RUNGS
+        if rung <= samples
+    )
+    told = {"row": row, "earlier": earlier, "rung": samples, "value": value, "error_of_value": 0.0}
+    return {"event": "evaluation", **told, "spent": {"train": samples / 100 - 1, "validate": 1.0}}
 
 
 def end(**changes: Any) -> dict[str, Any]:
@@ -166,3 +175,38 @@ def test_checkpoints_take_at_most_their_share_of_the_free_disk(
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 600}))
     assert checkpoint.has_room(tmp_path, 100)
     assert not checkpoint.has_room(tmp_path, 101)
+
+
+def no_room_for_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = prepare._write_arrow
+
+    def refuse(path: Path, table: Any) -> None:
+        write(path, table.slice(0, 1))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(prepare, "_write_arrow", refuse)
+
+
+def no_room_for_the_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was prepared beside the run folder does not fit into it a second time."""
+
+    def refuse(source: Path, target: Path, **_: Any) -> None:
+        target.mkdir()
+        (target / "train.arrow").write_bytes(b"half")
+        raise shutil.Error([(str(source), str(target), "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(api, "_prepare", lambda request, scratch, tracker: ({}, None))
+    monkeypatch.setattr(api.shutil, "copytree", refuse)
+
+
+@pytest.mark.parametrize("no_room", [no_room_for_arrow, no_room_for_the_copy])
+def test_a_disk_that_is_full_before_a_run_has_begun_is_told_as_such_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], no_room: Any
+) -> None:
+    source = write_csv(tmp_path / "messages.csv", messages(60))
+    no_room(monkeypatch)
+    assert main(["run", str(source), "--target", "label", "--out", str(tmp_path / "runs" / "one")]) == 2
+    told = capsys.readouterr().err
+    assert "runs is full; nothing was begun, and nothing is left there; room for the prepared data. Free some" in told
+    assert "resume" not in told
+    assert list(tmp_path.iterdir()) == [source]

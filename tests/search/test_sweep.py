@@ -100,6 +100,7 @@ def test_a_killed_process_is_retried_and_its_seconds_are_charged(tmp_path: Path)
     (trial,) = (t for t in folder.trials() if t.id == "bert-full-001")
     assert trial.status == "completed"
     assert trial.spent["retry"] > 0
+    assert folder.attempts()["bert-full-001"] == 2
     assert trial.cost.device_seconds == pytest.approx(sum(trial.spent.values()))
     samples = [row["samples_seen"] for row in trial.curve]
     assert samples == sorted(set(samples))

@@ -150,6 +150,9 @@ def test_an_interrupted_training_goes_on_bit_for_bit(
     assert len(context.reports) < len(uninterrupted.reports)
     keys = [key for key in context.reports[-1].row if key != "device_seconds"]
     assert [context.reports[-1].row[k] for k in keys] == [uninterrupted.reports[-1].row[k] for k in keys]
+    told = [row["samples_seen"] for row in context.reports[0].earlier]  # a new driver has not heard of these
+    assert told == [report.row["samples_seen"] for report in uninterrupted.reports[: len(told)]]
+    assert len(told) + len(context.reports) == len(uninterrupted.reports)
     for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(one, other)
     assert not list((tmp_path / "checkpoints").glob("*.resume.pt"))
