@@ -6,14 +6,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.config import RunRequest
 from automl.data.prepare import load_prepared, prepare
-from automl.errors import MissingExtra, RunFolderError, SealedTest
+from automl.errors import AutoMLError, DiskFull, MissingExtra, RunFolderError, SealedTest, is_full_disk
 from automl.leaderboard.board import Leaderboard, make_board
 from automl.leaderboard.compare import ComparedRuns, compare_runs
 from automl.leaderboard.report import write_report
@@ -57,18 +57,23 @@ def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
     request = request.resolved(out=str(out))
     folder, tracker = RunFolder(out), _trackers(request, trackers)
     _refuse_taken(folder)
-    with timed(folder, "prepare", late=True) as note_time, _scratch(out) as scratch:
-        tracker.phase("prepare")
-        contest, prepared = _prepare(request, scratch, tracker)
-        _refuse_taken(folder)
-        folder.path.mkdir(parents=True, exist_ok=True)
-        with folder.lock():
-            folder.create(request)
-            _adopt(scratch, folder)
-            note_time(folder)
-            folder.write_contest(contest)
-            prepared = load_prepared(folder.data)
-            return _compete(folder, request, prepared, tracker)
+    with ExitStack() as lock:
+        with (
+            timed(folder, "prepare", late=True) as note_time,
+            _room_to_begin(out.parent),
+            _scratch(out) as scratch,
+        ):
+            tracker.phase("prepare")
+            contest, _ = _prepare(request, scratch, tracker)
+            _refuse_taken(folder)
+            folder.path.mkdir(parents=True, exist_ok=True)
+            lock.enter_context(folder.lock())
+            with _nothing_left_of_a_full_disk(folder):
+                folder.create(request)
+                _adopt(scratch, folder)
+                note_time(folder)
+                folder.write_contest(contest)
+        return _compete(folder, request, load_prepared(folder.data), tracker)
 
 
 def resume(path: Path | str, *, trackers: Sequence[Tracker] = ()) -> Board:
@@ -80,7 +85,7 @@ def resume(path: Path | str, *, trackers: Sequence[Tracker] = ()) -> Board:
         require_training(request.adapt)
         tracker = _trackers(request, trackers)
         if not folder.contest_file.exists():
-            with timed(folder, "prepare"), _scratch(folder.path) as scratch:
+            with folder.telling_full_disk(), timed(folder, "prepare"), _scratch(folder.path) as scratch:
                 contest, _ = _prepare(request, scratch, tracker)
                 _adopt(scratch, folder)
                 folder.write_contest(contest)
@@ -121,9 +126,11 @@ def board(path: Path | str) -> Leaderboard:
 
 def verify(path: Path | str) -> Verification:
     """Whether a run folder still says what its run wrote. Opens the test, which is logged, once winners are fixed."""
+    from automl.search.recorded import check_search
+
     folder = RunFolder.existing(path)
     with folder.lock():
-        return verify_run(folder)
+        return verify_run(folder, {"foresight and edges": check_search})
 
 
 def replay(path: Path | str, row: str, seed: int | None = None, note: Callable[[str], None] = print) -> Replay:
@@ -285,6 +292,28 @@ def _scratch(out: Path) -> Iterator[Path]:
     finally:
         if made and not any(out.parent.iterdir()):  # a refused request leaves nothing behind
             out.parent.rmdir()
+
+
+@contextmanager
+def _room_to_begin(place: Path) -> Iterator[None]:
+    """Raises DiskFull.at_the_start for whatever finds no room inside."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, DiskFull) and (isinstance(error, AutoMLError) or not is_full_disk(error)):
+            raise
+        raise DiskFull.at_the_start(place) from error
+
+
+@contextmanager
+def _nothing_left_of_a_full_disk(folder: RunFolder) -> Iterator[None]:
+    """Remove the run folder that is being made inside where the disk has no room for it."""
+    try:
+        yield
+    except Exception as error:
+        if is_full_disk(error) or isinstance(error, DiskFull):
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
 
 
 def _adopt(scratch: Path, folder: RunFolder) -> None:

@@ -7,7 +7,7 @@ AutoMLError                 has an exit code and a message in three parts: found
 │   ├── CheckpointError     a model name that leads to no usable weights
 │   ├── SpaceError          a search-space file that is not right
 │   ├── RunFolderError      the run folder is another run's, locked, or incomplete
-│   ├── DiskFull            a run was paused because its disk has no room; what was finished is kept
+│   ├── DiskFull            the disk has no room: a run was paused, and what was finished is kept, or none was begun
 │   └── MissingExtra        an optional package is not installed
 └── InternalError           exit 3: ours; a log is written
     └── SealedTest          something asked for test labels before the winners were fixed
@@ -80,6 +80,14 @@ class DiskFull(UserError):
             f"the disk of {run} is full; the run is paused, and what was finished is kept",
             "room for its records, checkpoints and models",
             f"Free some space, then go on with: automl resume {run}",
+        )
+
+    @classmethod
+    def at_the_start(cls, place: Path | str) -> DiskFull:
+        return cls(
+            f"the disk of {place} is full; nothing was begun, and nothing is left there",
+            "room for the prepared data",
+            "Free some space, or choose another place with --out, then start again",
         )
 
 

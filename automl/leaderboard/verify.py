@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ class Checked:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """The checks of one run folder, in the order of CHECKS."""
+    """The checks of one run folder: CHECKS in their order, then those of other rooms."""
 
     run: str
     checks: tuple[Checked, ...]
@@ -85,10 +85,13 @@ class Verification:
         return "\n".join([*(one.to_text() for one in self.checks), "", f"{self.run}: {verdict}"])
 
 
-def verify_run(folder: RunFolder) -> Verification:
-    """Every check of a run folder. Where its winners are fixed the test is opened, which is logged."""
-    evidence = Evidence(folder)
-    checks = [Checked(check=name, findings=tuple(_findings(check, evidence))) for name, check in CHECKS.items()]
+def verify_run(folder: RunFolder, further: Mapping[str, Check] | None = None) -> Verification:
+    """Every check of a run folder. Where its winners are fixed the test is opened, which is logged.
+
+    further: checks of rooms above this one, by what they are called.
+    """
+    evidence, wanted = Evidence(folder), {**CHECKS, **(further or {})}
+    checks = [Checked(check=name, findings=tuple(_findings(check, evidence))) for name, check in wanted.items()]
     return Verification(run=str(folder.path), checks=tuple(checks))
 
 
