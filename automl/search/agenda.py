@@ -219,7 +219,7 @@ class Agenda:
 
     def _wall_seconds(self, trainings: Sequence[Entry]) -> float:
         """Wall seconds until one whole training of each has run on the slots."""
-        longest = max((entry.pace.whole_wall_seconds for entry in trainings), default=0.0)
+        longest = max((entry.pace.longest_wall_seconds for entry in trainings), default=0.0)
         return math.ceil(len(trainings) / self.slots) * longest
 
     def _close_search(self, entry: Entry) -> None:

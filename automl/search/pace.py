@@ -45,9 +45,13 @@ class Pace:
         return sum(expected) / len(expected) if expected else 0.0
 
     @property
-    def whole_wall_seconds(self) -> float:
-        """Wall seconds of a training to its end; over several workers it has more device-seconds than these."""
-        return self.whole_seconds * (self._wall / self._device if self._device and self._wall else 1.0)
+    def longest_wall_seconds(self) -> float:
+        """Wall seconds of the longest training to its end: a winner's recipe may be the slowest of all.
+
+        Over several workers a training has more device-seconds than wall seconds.
+        """
+        longest = max(self._whole, default=self.whole_seconds)
+        return longest * (self._wall / self._device if self._device and self._wall else 1.0)
 
     @property
     def running_seconds(self) -> float:

@@ -277,6 +277,8 @@ class Training:
             assert labels is not None
             self.step.statistics.average(self.context)
             predictions = self._predict(self.validation)
+            if not np.isfinite(predictions).all():  # metrics would refuse it in words of their own
+                raise Diverged(f"a prediction was no number, at {seen} samples")
             scores = score_rows(labels, predictions, self.task.metrics)
             value = scores.get(self.metric.name, math.nan)
             error = standard_error(labels, predictions, self.metric) if rung is not None else 0.0

@@ -164,6 +164,13 @@ def test_a_loss_that_is_no_number_ends_the_training_with_a_reason(world: Any, tm
         run(spec)
 
 
+def test_predictions_that_are_no_numbers_end_the_training_with_a_reason(world: Any, tmp_path: Path) -> None:
+    """Too few steps for the loss to tell: the evaluation meets the broken weights first."""
+    spec = spec_of(world, tmp_path, epochs=2, recipe={"learning_rate": 1e30, "batch_size": 64})
+    with pytest.raises(Diverged, match="a prediction was no number, at"):
+        run(spec)
+
+
 def test_encoding_is_done_once_a_contender(world: Any, tmp_path: Path) -> None:
     spec = spec_of(world, tmp_path)
     run(spec)
