@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -51,6 +53,8 @@ RETRIES = 2
 def ray_session(address: str | None) -> Iterator[None]:
     """A connection to Ray: a local one of its own, or a running cluster; shut down at the end.
 
+    Within it SIGTERM does what Ctrl-C does.
+
     A connection that the caller's program has already made is used, and left open.
     """
     if ray.is_initialized():
@@ -63,10 +67,17 @@ def ray_session(address: str | None) -> Iterator[None]:
         options |= {"include_dashboard": False, "num_gpus": None}
     else:
         options |= {"address": address}
+    before = signal.getsignal(signal.SIGTERM)
     ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **options)
+    in_charge = threading.current_thread() is threading.main_thread()  # only there may handlers be set
+    if in_charge:
+        # Ray exits on SIGTERM wherever it stands; Tune winds up on SIGINT alone.
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:
+        if in_charge:
+            signal.signal(signal.SIGTERM, before)
         ray.shutdown()
 
 

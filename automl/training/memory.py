@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
-_ALLOCATION_FAILED = "DefaultCPUAllocator: can't allocate memory"
-"""Torch raises a plain RuntimeError with these words where the host's memory ends."""
+_ALLOCATION_FAILED = re.compile(r"DefaultCPUAllocator: can't allocate memory|^could not create a primitive$")
+"""What a plain RuntimeError says where the host's memory ends: torch's allocator, or oneDNN before it gets so far."""
 
 
 class NotOneRow(MemoryError):
@@ -21,7 +22,7 @@ class NotOneRow(MemoryError):
 
 def is_out_of_memory(problem: BaseException) -> bool:
     return isinstance(problem, OUT_OF_MEMORY) or (
-        isinstance(problem, RuntimeError) and _ALLOCATION_FAILED in str(problem)
+        isinstance(problem, RuntimeError) and _ALLOCATION_FAILED.search(str(problem)) is not None
     )
 
 

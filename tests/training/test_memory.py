@@ -188,6 +188,8 @@ def test_torchs_own_words_for_a_full_memory_are_understood() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60)
     assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))  # oneDNN, under RLIMIT_AS
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for an eltwise forward"))
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
 
