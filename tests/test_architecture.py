@@ -92,6 +92,13 @@ def test_ray_and_wandb_are_imported_only_where_they_belong(package: str) -> None
     assert not wrong
 
 
+def test_no_array_is_shared_through_rays_object_store() -> None:
+    """A tensor made of one ignores that it is read-only: a write in one process changes it for every other."""
+    for file in FILES:
+        source = file.read_text(encoding="utf-8")
+        assert not any(word in source for word in ("ray.put(", "tune.with_parameters(")), file
+
+
 def test_the_leaderboard_names_neither_torch_nor_transformers_nor_ray() -> None:
     for file in FILES:
         if room_of(file) == "leaderboard":

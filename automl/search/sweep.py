@@ -67,7 +67,7 @@ def ray_session(address: str | None) -> Iterator[None]:
         options |= {"include_dashboard": False, "num_gpus": None}
     else:
         options |= {"address": address}
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **options)
     in_charge = threading.current_thread() is threading.main_thread()  # only there may handlers be set
     if in_charge:
