@@ -162,10 +162,11 @@ def test_resuming_a_finished_run_trains_nothing(finished: api.Board) -> None:
 
 
 CHANGING = {"device_seconds", "latency_ms_p50", "latency_ms_p95", "wall_seconds", "at", "protocol"}
+CHANGING |= {"rows_per_second", "peak_memory_bytes", "pareto"}
 
 
 def steady(value: Any) -> Any:
-    """A board without what may differ between two equal runs: seconds, latency and dates."""
+    """A board without what may differ between two equal runs: seconds, memory and dates."""
     if isinstance(value, dict):
         return {key: steady(inner) for key, inner in value.items() if key not in CHANGING}
     return [steady(inner) for inner in value] if isinstance(value, list) else value
