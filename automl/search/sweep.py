@@ -117,7 +117,7 @@ class Sweep:
         self._live: dict[str, Live] = {}
         self._micro_batches: dict[str, int] = {}
         for result in folder.trials():
-            self._remember(result.contender, result.micro_batch)
+            self._remember(result.contender, result.micro_batch, result.status)
         self._attempts = folder.attempts()
         self._pause: DiskFull | None = None
         agenda.slots = slots.count
@@ -154,9 +154,12 @@ class Sweep:
         self._attempts[spec.id] += 1
         return True
 
-    def _remember(self, contender: str, micro_batch: int | None) -> None:
-        """A contender's trainings start with the smallest micro-batch that one of them had to take."""
-        if micro_batch is not None:
+    def _remember(self, contender: str, micro_batch: int | None, status: str | None) -> None:
+        """A contender's trainings start with the smallest micro-batch that one of them could go on with.
+
+        One that failed with a single row tells nothing of others: they would be slow for a recipe that is not theirs.
+        """
+        if micro_batch is not None and status != "out_of_memory":
             self._micro_batches[contender] = min(micro_batch, self._micro_batches.get(contender, micro_batch))
 
     @property
@@ -185,7 +188,7 @@ class Sweep:
         """Take a report; False when the training is to stop."""
         live = self._live[trial_id]
         live.told |= told
-        self._remember(live.spec.contender.name, told.get("micro_batch"))
+        self._remember(live.spec.contender.name, told.get("micro_batch"), told.get("status"))
         if told["event"] == "end":
             if told["status"] == DISK_FULL:
                 self._pause = DiskFull.of(self._folder.path)

@@ -1,4 +1,4 @@
-"""How often a training is started again, whoever or whatever had ended it."""
+"""What a training leaves to those after it: how often it may be started again, and how many rows fit at once."""
 
 from __future__ import annotations
 
@@ -100,3 +100,17 @@ def test_what_only_a_dead_driver_was_told_comes_with_the_next_report(tmp_path: P
     second.end("a", died=False)
     (trial,) = contest.folder.trials()
     assert [row["samples_seen"] for row in trial.curve] == list(RUNGS)
+
+
+@pytest.mark.parametrize(("status", "rows"), [("completed", 4), ("failed", 4), ("out_of_memory", None)])
+def test_trainings_start_with_the_rows_that_went_on_fitting_and_not_with_those_of_one_that_never_fitted(
+    tmp_path: Path, status: str, rows: int | None
+) -> None:
+    sweep = driver(tmp_path)
+    assert sweep.start("a") is not None
+    sweep.message("a", {"event": "end", "status": status, "spent": {"train": 1.0}, "micro_batch": 4})
+    sweep.end("a", died=False)
+    for later in (sweep, driver(tmp_path)):  # under the same driver, and as another one reads it from the records
+        spec = later.start("b")
+        assert spec is not None
+        assert spec.micro_batch == rows
