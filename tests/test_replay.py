@@ -42,7 +42,7 @@ def folder(ground: Path, tmp_path: Path) -> RunFolder:
 def content(folder: RunFolder) -> dict[Path, bytes]:
     """Every file but the log of openings and the lock."""
     files = (path for path in folder.path.rglob("*") if path.is_file())
-    return {path: path.read_bytes() for path in files if path not in (folder.access_file, folder.path / ".lock")}
+    return {path: path.read_bytes() for path in files if path.name not in (folder.access_file.name, ".lock")}
 
 
 def edit_recipes(folder: RunFolder, old: str, new: str, *files: Path) -> None:

@@ -80,6 +80,7 @@ def make_board(folder: RunFolder, why: str) -> Leaderboard:
     write_atomically(folder.scores_file, _dump(_beyond_the_board(folder.read_contest(), scored)))
     write_atomically(folder.leaderboard_json, _dump(board.to_json()))
     write_atomically(folder.leaderboard_md, board.to_markdown())
+    folder.publish(folder.scores_file, folder.leaderboard_json, folder.leaderboard_md)
     return board
 
 

@@ -1,11 +1,13 @@
 """Records chained by hash: every line carries the SHA-256 of the line before it and of itself.
 
-A changed, lost, added or moved line breaks the chain at its place. It is no signature: whoever writes a whole
-file anew can chain it anew, which is why the board keeps where each chain stood (`seals`).
+A changed, lost, added or moved line breaks the chain at its place. Lines cut from the end break nothing, so the end
+is noted beside the file (`note_end`). It is no signature: whoever writes a whole file anew can chain it anew, which
+is why the board keeps where each chain stood (`seals`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 CHAIN = "chain"
+ENDS = ".ends"
+"""The folder beside the records that holds where each of them ends."""
 _BLOCK_BYTES = 1 << 16
 
 
@@ -159,6 +163,34 @@ def _repeats_a_key(text: bytes) -> bool:
 
     json.loads(text, object_pairs_hook=noticing)
     return repeated
+
+
+def note_end(path: Path, last: Mapping[str, Any] | None, line: Mapping[str, Any]) -> None:
+    """Keep which line is the last one, after `line` was added behind `last`.
+
+    A note whose line is gone stays, so that nothing written later covers the loss. Where the note cannot be written
+    it is of an earlier line, which hides less, not more.
+    """
+    told = _noted_end(path)
+    if told and (last is None or told != chain_of(last)) and end_was_cut(path, read_chain(path)):
+        return
+    note = path.parent / ENDS / path.name
+    with contextlib.suppress(OSError):  # the record itself is safe on disk, and counts
+        note.parent.mkdir(exist_ok=True)
+        temporary = note.with_name(f"{note.name}.{os.getpid()}")
+        temporary.write_text(chain_of(line), encoding="utf-8")
+        os.replace(temporary, note)
+
+
+def end_was_cut(path: Path, chain: Chain) -> bool:
+    """Whether the noted last line of a file is not in it any more."""
+    told = _noted_end(path)
+    return bool(told) and told not in chain.links
+
+
+def _noted_end(path: Path) -> str:
+    note = path.parent / ENDS / path.name
+    return note.read_text(encoding="utf-8", errors="replace").strip() if note.exists() else ""
 
 
 def seals(*paths: Path) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from automl.leaderboard.chain import CHAIN
+from automl.leaderboard.chain import CHAIN, end_was_cut
 from automl.leaderboard.evidence import Evidence, Finding, Recorded, note
 from automl.metrics import get_metric
 
@@ -39,28 +39,57 @@ def _id(value: Mapping[str, Any]) -> str | None:
 
 
 def check_seals(evidence: Evidence) -> list[Finding]:
-    """The records hold all that the board was made from: nothing was cut from their ends, or written anew."""
+    """The records hold all that was written: nothing was cut from their ends, or written anew."""
+    found = list(_unsealed(evidence))
+    told = {finding.file for finding in found if finding.wrong}
+    what = "its last lines are not those that were written last: lines were removed from its end"
+    for file in evidence.folder.record_files:
+        chain = evidence.chain(file)
+        if file.name not in told and not chain.edits and end_was_cut(file, chain):
+            found.append(Finding(what=what, file=file.name))
+    return found
+
+
+def _unsealed(evidence: Evidence) -> Iterator[Finding]:
+    """What is not as it was when the board was made from it."""
     if evidence.board is None:
-        return [note("there is no board yet, so lines cut from the end of a file would not show")]
+        yield note("there is no board yet that its records could be held against")
+        return
     sealed: dict[str, Any] | None = evidence.board["protocol"].get("records")
     if sealed is None:
-        return [note("the board is of an older version and does not hold where its records stood")]
-    found = []
+        yield note("the board is of an older version and does not hold where its records stood")
+        return
     for name, seal in sealed.items():
         path = evidence.folder.path / name
         if CHAIN not in seal:
             if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != seal["sha256"]:
-                found.append(Finding(what="is not the file that the board was made from", file=name))
+                yield Finding(what="is not the file that the board was made from", file=name)
             continue
         chain, count = evidence.chain(path), seal["lines"]
         if len(chain.links) < count:
             what = f"holds {len(chain.links)} whole lines; the board was made from {count}: lines were removed"
-            found.append(Finding(what=what, file=name))
+            yield Finding(what=what, file=name)
         elif chain.links[count - 1] != seal[CHAIN] and not chain.edits:
             what = f"its first {count} lines are not those that the board was made from: it was written anew"
-            found.append(Finding(what=what, file=name))
+            yield Finding(what=what, file=name)
         elif len(chain.links) > count:
-            found.append(note(f"has {len(chain.links) - count} lines that are newer than the board", name))
+            yield note(f"has {len(chain.links) - count} lines that are newer than the board", name)
+
+
+def check_published(evidence: Evidence) -> list[Finding]:
+    """What readers see is what was written: board, Markdown, report, and the scores that it was made from."""
+    if evidence.board is None:
+        return []
+    last: dict[str, tuple[int, str]] = {}
+    for line, value in evidence.lines(evidence.folder.published_file):
+        last |= {name: (line, digest) for name, digest in value["sha256"].items()}
+    found = []
+    for name, (line, digest) in last.items():
+        file, place = evidence.folder.path / name, f"{evidence.folder.published_file.name}, line {line}"
+        if not file.exists():
+            found.append(note(f"was published and is not there any more ({place})", name))
+        elif hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            found.append(Finding(what=f"was changed since it was published ({place})", file=name))
     return found
 
 

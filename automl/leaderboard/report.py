@@ -45,6 +45,7 @@ def write_report(folder: RunFolder, board: Leaderboard) -> Path:
         )
     page = _environment().get_template("report.html").render(_content(folder, board))
     write_atomically(folder.report_html, page)
+    folder.publish(folder.report_html)
     return folder.report_html
 
 

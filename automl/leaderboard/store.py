@@ -52,7 +52,8 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
     """
     content = chain.plain(value)
     with open(path, "ab+", buffering=0) as file:  # a buffer would try again on closing what found no room
-        line = chain.chained(path.name, content, chain.last_line(file))
+        last = chain.last_line(file)
+        line = chain.chained(path.name, content, last)
         data = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode()
         end = file.seek(0, os.SEEK_END)
         if end > 0:
@@ -70,6 +71,7 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
                 raise DiskFull.of(path.parent) from error
             spare.unlink()  # the last records fit into it; whoever runs the trainings sees that it is gone
             _write_whole(file, data)
+    chain.note_end(path, last, line)
 
 
 def _write_whole(file: io.FileIO, data: bytes) -> None:
@@ -110,6 +112,7 @@ class RunFolder:
         self.ledger_file = self.path / "ledger.jsonl"
         self.access_file = self.path / "test_access.jsonl"
         self.timings_file = self.path / "timings.jsonl"
+        self.published_file = self.path / "published.jsonl"
         self.leaderboard_json = self.path / "leaderboard.json"
         self.leaderboard_md = self.path / "leaderboard.md"
         self.scores_file = self.path / "scores.json"
@@ -285,20 +288,27 @@ class RunFolder:
         """Every file that only grows, line by line."""
         return (
             self.trials_file, self.baselines_file, self.ledger_file, self.started_file, self.access_file,
-            self.timings_file,
+            self.timings_file, self.published_file,
         )  # fmt: skip
 
     def seals(self) -> dict[str, Any]:
         """Where the records stand that a board is made from, and the hashes of what was fixed before it."""
-        # the openings go on after the board, which holds them one by one
-        growing = (file for file in self.record_files if file != self.access_file)
-        fixed = (self.contest_file, self.winners_file, self.data / "split.json")
+        # the openings go on after the board, which holds them one by one; and the board is published last
+        growing = (file for file in self.record_files if file not in (self.access_file, self.published_file))
+        told = (self.data / f"{name}.json" for name in ("split", "profile", "cleaning"))
+        facts = (self.request_file, self.environment_file, self.measurements_file)
+        fixed = (self.contest_file, self.winners_file, *told, *facts)
         hashes = {
             file.relative_to(self.path).as_posix(): {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
             for file in fixed
             if file.exists()
         }
         return {**chain.seals(*growing), **hashes}
+
+    def publish(self, *files: Path) -> None:
+        """Keep the hashes of what readers get to see, as it was written."""
+        hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        append_line(self.published_file, {"at": now(), "sha256": hashes})
 
     # -- the contest: what was fixed before the search ----------------------------------------------------
 

@@ -14,6 +14,7 @@ from automl.leaderboard.record_checks import (
     check_finals,
     check_ledger,
     check_openings,
+    check_published,
     check_seals,
     check_trainings,
     check_winners,
@@ -33,6 +34,7 @@ CHECKS: dict[str, Check] = {
     "predictions": check_predictions,
     "test labels": check_test,
     "board": check_board,
+    "pages as published": check_published,
 }
 
 

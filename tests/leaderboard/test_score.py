@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pytest
 
+import automl
 from automl.errors import RunFolderError, SealedTest
 from automl.leaderboard.score import score_run
 from automl.leaderboard.store import RunFolder
@@ -45,6 +46,18 @@ def test_each_opening_is_logged_with_who_and_why(folder: RunFolder) -> None:
     assert [line["why"] for line in told] == ["first", "second"]
     assert told[1]["who"] == "auditor"
     assert all(set(line) == {"at", "who", "why", "split_fingerprint", "chain"} for line in told)
+
+
+def test_no_other_module_names_the_file_of_the_labels() -> None:
+    """prepare.py writes it, score.py reads it; the others name it in a sentence."""
+    package = Path(automl.__file__).parent
+    naming = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if "TEST_LABELS" in (source := path.read_text(encoding="utf-8")) or "test_labels.arrow" in source
+    }
+    in_a_sentence = {"types.py", "leaderboard/content_checks.py"}
+    assert naming - in_a_sentence == {"data/prepare.py", "leaderboard/score.py"}
 
 
 def test_scores_are_those_of_the_saved_predictions(folder: RunFolder) -> None:

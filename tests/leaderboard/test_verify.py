@@ -15,9 +15,10 @@ import pyarrow.ipc
 import pytest
 
 from automl.leaderboard.board import make_board
-from automl.leaderboard.chain import CHAIN
+from automl.leaderboard.chain import CHAIN, ENDS
 from automl.leaderboard.content_checks import check_split
 from automl.leaderboard.evidence import Evidence
+from automl.leaderboard.report import write_report
 from automl.leaderboard.store import RunFolder
 from automl.leaderboard.verify import Verification, verify_run
 from tests.leaderboard.run_folder import Contest, Plan
@@ -32,7 +33,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     best = {trial.contender: trial.validation for trial in reversed(folder.trials()) if trial.kind == "trial"}
     winners = {n: {**winner, "search_validation": best[n]} for n, winner in folder.read_winners().items()}
     folder.write_winners(winners)
-    make_board(folder, "winners fixed, finals done")
+    write_report(folder, make_board(folder, "winners fixed, finals done"))
     return path
 
 
@@ -70,7 +71,7 @@ def test_an_honest_run_is_verified_again_and_again(folder: RunFolder) -> None:
         assert wrong(folder) == {}
     text = verify_run(folder).to_text()
     assert "verified: the board follows from its records" in text
-    assert len(re.findall("^ok: ", text, flags=re.MULTILINE)) == 11
+    assert len(re.findall("^ok: ", text, flags=re.MULTILINE)) == 12
 
 
 def test_verifying_is_one_opening_of_the_test_and_is_logged(folder: RunFolder) -> None:
@@ -82,7 +83,7 @@ def test_verifying_is_one_opening_of_the_test_and_is_logged(folder: RunFolder) -
 
 def test_verifying_changes_nothing_but_the_log_of_openings(folder: RunFolder) -> None:
     def content() -> dict[Path, bytes]:
-        files = (path for path in folder.path.rglob("*") if path.is_file() and path != folder.access_file)
+        files = (path for path in folder.path.rglob("*") if path.is_file() and path.name != folder.access_file.name)
         return {path: path.read_bytes() for path in files}
 
     before = content()
@@ -155,6 +156,51 @@ def test_a_line_cut_off_by_a_crash_is_told_and_is_no_edit(folder: RunFolder) -> 
 def test_a_last_line_that_the_board_knew_whole_was_cut_by_no_crash(folder: RunFolder) -> None:
     folder.trials_file.write_bytes(folder.trials_file.read_bytes()[:-30])
     assert "14: lines were removed" in wrong(folder)["records are those of the board"][0]
+
+
+READ_BY_PEOPLE = ("leaderboard.json", "leaderboard.md", "scores.json", "report.html")
+FIXED = ("winners.json", "contest.json", "data/split.json", "request.yaml", "environment.json", "data/profile.json")
+GROWING = ("trials.jsonl", "baselines.jsonl", "ledger.jsonl", "timings.jsonl", "test_access.jsonl", "published.jsonl")
+
+
+@pytest.mark.parametrize("name", [*GROWING, *FIXED, *READ_BY_PEOPLE])
+def test_a_digit_changed_anywhere_is_caught_and_its_file_named(folder: RunFolder, name: str) -> None:
+    file = folder.path / name
+    honest = file.read_bytes()
+    digits = [match.start() for match in re.finditer(rb"\d", honest)]
+    for place in (digits[0], digits[len(digits) // 2], digits[-1]):
+        edited = bytearray(honest)
+        edited[place] = ord("0") + (edited[place] - ord("0") + 1) % 10
+        file.write_bytes(edited)
+        assert any(name in one for one in verify_run(folder).problems), honest[max(0, place - 40) : place + 10]
+
+
+@pytest.mark.parametrize("name", GROWING)
+@pytest.mark.parametrize("cut", ["a line", "a part of a line", "all"])
+def test_what_was_cut_from_the_end_of_a_record_is_missed(folder: RunFolder, name: str, cut: str) -> None:
+    """Also where it was written after the board, as the opening is that somebody would rather not have made."""
+    verify_run(folder)
+    file = folder.path / name
+    lines = file.read_bytes().splitlines(keepends=True)
+    left = {"a line": lines[:-1], "a part of a line": [*lines[:-1], lines[-1][:-20]], "all": []}[cut]
+    file.write_bytes(b"".join(left))
+    for _ in range(2):  # the check opens the test itself: that goes on from the last line by then, and covers nothing
+        assert any(one.startswith(name) for one in verify_run(folder).problems)
+
+
+def test_an_opening_before_the_winners_that_was_made_to_vanish_is_missed(folder: RunFolder) -> None:
+    """Winners forged, the test opened, winners and log removed: where the log ended is still known."""
+    folder.winners_file.unlink()
+    folder.leaderboard_json.unlink()
+    folder.access_file.unlink()
+    (found,) = wrong(folder)["records are those of the board"]
+    assert found.startswith("test_access.jsonl: its last lines are not those that were written last")
+
+
+def test_a_report_that_was_deleted_is_no_edit(folder: RunFolder) -> None:
+    folder.report_html.unlink()
+    assert wrong(folder) == {}
+    assert "report.html: was published and is not there any more" in verify_run(folder).to_text()
 
 
 def test_an_edited_ledger_is_found_by_its_sums_too(folder: RunFolder) -> None:
@@ -240,6 +286,9 @@ def test_a_run_of_an_older_version_is_verified_as_far_as_its_records_go(folder: 
         for line in lines:
             line.pop(CHAIN), line.pop("predictions_sha256", None)
         file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    shutil.rmtree(folder.path / ENDS)
+    folder.published_file.unlink()
 
     def older(board: Any) -> None:
         del board["protocol"]["records"]
