@@ -22,12 +22,13 @@ from automl.leaderboard.calibration import Calibration
 from automl.leaderboard.chart import Chart
 from automl.leaderboard.classes import class_table, worst_class
 from automl.leaderboard.examples import examples
-from automl.leaderboard.importance import importance
+from automl.leaderboard.importance import Importance, importance
 from automl.leaderboard.overfitting import fit_of, overfitting
 from automl.leaderboard.quoting import finding_quotes
 from automl.leaderboard.search_notes import foresight_table
 from automl.leaderboard.slices import slice_table
 from automl.leaderboard.store import RunFolder, write_atomically
+from automl.leaderboard.story import story
 from automl.leaderboard.verdict import score
 from automl.metrics import Metric, get_metric
 from automl.types import LeaderboardRow, TrialResult
@@ -79,6 +80,7 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
     names = [row.contender for row in board.rows if row.kind == "contender"]
     curves = [charts.curves_chart(trials, name, index, metric) for index, name in enumerate(names)]
     winners, recipe_rows = explain.recipes(board)
+    found = [importance(name, contest.get("spaces", {}).get(name, {}), trials, metric) for name in names]
     raced = board.protocol.get("readings")
     return {
         "name": contest["name"],
@@ -96,13 +98,19 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
         "history": charts.history_chart(trials, names, metric),
         "curves": _present(curves),
         "fold_curves": len(names) > _OPEN_CURVES,
-        "overfitting": [overfitting(name, fit) for name in names if (fit := fit_of(trials, name)) is not None],
         "notes": board.protocol.get("notes", []),
         "readings": raced,
         "reading_table": readings.reading_table(raced, metric) if raced else None,
         "curve_table": readings.curve_table(board.protocol.get("budget_curves") or {}, metric),
         "foresight": foresight_table(folder.read_winners()),
-        **_searched(trials, names, contest.get("spaces", {}), metric),
+        "story": story(
+            board,
+            {"profile": folder.profile(), "repairs": folder.cleaning().get("repairs", [])},
+            found,
+            [overfitting(name, fit) for name in names if (fit := fit_of(trials, name)) is not None],
+            trials,
+        ),
+        **_searched(trials, found, contest.get("spaces", {}), metric),
         "mistakes": _mistakes(board, scores),
         "calibrations": _calibrations(board, scores),
         "costs": _present(
@@ -141,14 +149,13 @@ def _present(made: Sequence[Chart | None]) -> list[Chart]:
 
 
 def _searched(
-    trials: Sequence[TrialResult], names: Sequence[str], spaces: Mapping[str, Any], metric: Metric
+    trials: Sequence[TrialResult], found: Sequence[Importance], spaces: Mapping[str, Any], metric: Metric
 ) -> dict[str, Any]:
     """Importance and recipes of every contender; where its trials cannot tell, a reason in the place of a bar."""
-    found = [importance(name, spaces.get(name, {}), trials, metric) for name in names]
     bars = [search_charts.importance_chart(one, index) for index, one in enumerate(found)]
     lines = [
-        search_charts.recipes_chart(trials, name, index, spaces.get(name, {}), metric)
-        for index, name in enumerate(names)
+        search_charts.recipes_chart(trials, one.contender, index, spaces.get(one.contender, {}), metric)
+        for index, one in enumerate(found)
     ]
     unknown = [(one.contender, one.why_not) for one in found if one.why_not]
     return {"importances": _present(bars), "no_importance": unknown, "recipes": _present(lines)}
