@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -60,8 +59,9 @@ def takeaways(board: Leaderboard, metric: Metric) -> list[tuple[str, str]]:
         cost = f"The whole comparison took {seconds(total)} and used {seconds(spent)} of device time."
     if (price := board.protocol.get("price_per_hour")) is not None:
         cost += f" At {price:g} an hour of device time that is {money(spent / 3600 * price)}."
-    if ok and ok[0].latency_ms_p50 is not None:
-        cost += f" One answer of {ok[0].contender} takes {ok[0].latency_ms_p50:.1f} ms."
+    choice = _choice(board, ok)
+    if choice is not None and choice.latency_ms_p50 is not None:
+        cost += f" One answer of {choice.contender} takes {choice.latency_ms_p50:.1f} ms."
     answers.append(("What it costs", cost))
     answers.append(("What is not known", _unknown(board, metric)))
     if "to_settle" in board.protocol["statistics"]:  # a board of an older version does not know
@@ -70,26 +70,36 @@ def takeaways(board: Leaderboard, metric: Metric) -> list[tuple[str, str]]:
 
 
 def _take(board: Leaderboard, ok: Sequence[LeaderboardRow], metric: Metric) -> str:
-    if not ok:
+    choice = _choice(board, ok)
+    if choice is None:
         return "Nothing: no row could be scored."
     if board.winner is not None:
-        best = next(row for row in ok if row.contender == board.winner)
-        assert best.test_mean is not None
+        assert choice.test_mean is not None
         return (
-            f"{best.contender}. It scored {score(best.test_mean, metric)} on average, and the gap "
+            f"{choice.contender}. It scored {score(choice.test_mean, metric)} on average, and the gap "
             "to the rest is too large to be chance."
         )
-    first = [row for row in ok if row.tie_group == 1]
-    baselines = [row.contender for row in first if row.kind == "baseline"]
-    if baselines:
+    if choice.kind == "baseline":
         return (
-            f"The simplest that is as good: {baselines[0]}. No fine-tuned model is clearly better, "
+            f"The simplest that is as good: {choice.contender}. No fine-tuned model is clearly better, "
             "so none is worth its cost on this evidence."
         )
-    fastest = [row for row in first if row.latency_ms_p50 is not None]
-    choice = min(fastest, key=lambda row: row.latency_ms_p50 or math.inf) if fastest else first[0]
-    reason = f", the fastest of them ({choice.latency_ms_p50:.1f} ms an answer)" if fastest else ""
-    return f"Any of {listed([row.contender for row in first])}: they tie. {choice.contender}{reason} will do."
+    first = [row.contender for row in ok if row.tie_group == 1]
+    latency = choice.latency_ms_p50
+    reason = f", the fastest of them ({latency:.1f} ms an answer)" if latency is not None else ""
+    either = f"Either of {listed(first)}" if len(first) == 2 else f"Any of {listed(first)}"
+    return f"{either}: what sets them apart may be chance. {choice.contender}{reason} will do."
+
+
+def _choice(board: Leaderboard, ok: Sequence[LeaderboardRow]) -> LeaderboardRow | None:
+    """The row to take: the winner, else a baseline that is as good, else the fastest of those that tie."""
+    first = [row for row in ok if row.tie_group == 1]
+    won = [row for row in first if row.contender == board.winner]
+    timed = sorted(
+        (row for row in first if row.latency_ms_p50 is not None), key=lambda row: row.latency_ms_p50 or 0.0
+    )
+    baselines = [row for row in first if row.kind == "baseline"]
+    return next(iter([*won, *baselines, *timed, *first]), None)
 
 
 def _unknown(board: Leaderboard, metric: Metric) -> str:

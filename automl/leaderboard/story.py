@@ -45,7 +45,7 @@ def _data(board: Leaderboard, profile: Mapping[str, Any], repairs: Sequence[Mapp
     if rows := sum((profile.get("parts") or {"train": profile.get("rows") or 0}).values()):
         yield f"{rows:,} rows were read."
     for repair in repairs:
-        yield f"Of the {repair['part']} rows {repair['count']:,}: {repair['what']}."
+        yield f"{str(repair['part']).capitalize()}: {repair['count']:,} {repair['what']}."
     unused = [
         one for one in profile.get("findings", ()) if (one["kind"], one["severity"]) == ("target_leak", "repair")
     ]
@@ -56,7 +56,7 @@ def _data(board: Leaderboard, profile: Mapping[str, Any], repairs: Sequence[Mapp
     parts = split["rows"]
     uses = {"train": "taught every contender", "validation": "chose recipes", "test": "gave the scores above"}
     told = [f"{parts[part]:,} rows {use}" for part, use in uses.items() if part in parts]
-    yield f"After that {listed(told)}; every contender had the same ones ({split['strategy']} split)."
+    yield f"After that {listed(told)}; every contender had the same ones ({split['strategy']})."
 
 
 def _recipe(row: LeaderboardRow, metric: Metric) -> str:

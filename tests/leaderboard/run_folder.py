@@ -96,7 +96,7 @@ class Contest:
         finding |= {"what": "3 rows stand twice", "suggestion": "the first of each is kept"}
         profile = {"rows": self.rows * 3, "columns": [], "findings": [finding]}
         (self._folder.data / "profile.json").write_text(json.dumps(profile))
-        repair = {"kind": "exact_duplicates", "what": "3 duplicates removed", "count": 3, "rows": [1, 2, 3]}
+        repair = {"kind": "exact_duplicates", "what": "duplicates removed", "count": 3, "rows": [1, 2, 3]}
         (self._folder.data / "cleaning.json").write_text(json.dumps({"repairs": [{**repair, "part": "train"}]}))
 
     def _write_arrow(self, part: str, table: pa.Table) -> None:

@@ -36,7 +36,7 @@ def told(folder: RunFolder, board: Leaderboard, **changed: Any) -> dict[str, str
 
 def test_the_data_s_way_is_told_in_the_order_in_which_it_was_gone(tmp_path: Path) -> None:
     said = told(*finished(tmp_path))["What was done to the data"]
-    steps = ["1,800 rows were read.", "Of the train rows 3: 3 duplicates removed.", "600 rows gave the scores above"]
+    steps = ["1,800 rows were read.", "Train: 3 duplicates removed.", "600 rows gave the scores above"]
     assert [said.index(step) for step in steps] == sorted(said.index(step) for step in steps)
 
 
