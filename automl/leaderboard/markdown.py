@@ -54,6 +54,7 @@ def _cells(row: Mapping[str, Any], metric: Metric) -> list[str]:
         factor, digits = (100, 1) if metric.points == 100 else (metric.points, 3)
         values = [tuned[key] * factor for key in ("mean", "low", "high")]
         gain = f"{values[0]:+.{digits}f} ({values[1]:+.{digits}f} to {values[2]:+.{digits}f})"
+        gain = gain if any(values) else "default won"
     trials = row["trials"]
     lost = trials["failed"] + trials["out_of_memory"]
     counted = f"{trials['completed']} done, {trials['pruned']} pruned" + (f", {lost} failed" if lost else "")

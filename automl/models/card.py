@@ -154,7 +154,11 @@ def _scores(row: LeaderboardRow, contest: Mapping[str, Any]) -> list[str]:
         lines.append(f"| test {metric} of the untuned recipe | {row.default_test_mean:.4f} |")
     for name, value in row.metrics.items():
         if name != contest["metric"]:
-            lines.append(f"| test {plain(name)} | {value:.4f} |")
+            interval = ""
+            if name in row.metric_intervals:
+                low, high = row.metric_intervals[name]
+                interval = f" (95% interval {low:.4f} to {high:.4f})"
+            lines.append(f"| test {plain(name)} | {value:.4f}{interval} |")
     if row.latency_ms_p50 is not None:
         lines.append(f"| median latency, one input at a time | {row.latency_ms_p50:.1f} ms |")
     if row.parameters is not None:

@@ -36,6 +36,7 @@ ROW = LeaderboardRow(
     recipe={"learning_rate": 1.234567e-4, "batch_size": 16},
     model_dir="models/all-minilm-l6-v2-full",
     metrics={"macro_f1": 0.9},
+    metric_intervals={"macro_f1": (0.88, 0.92)},
 )
 
 
@@ -96,6 +97,7 @@ def front_matter(text: str) -> dict[str, Any]:
 def test_the_card_tells_scores_with_intervals_recipe_budget_and_seeds(tmp_path: Path) -> None:
     text = card(tmp_path)
     assert "| test accuracy, mean of 2 seeds | **0.9612** (95% interval 0.9500 to 0.9700) |" in text
+    assert "| test macro\\_f1 | 0.9000 (95% interval 0.8800 to 0.9200) |" in text
     assert "101: 0.9600, 102: 0.9624" in text
     assert "| `learning_rate` | 0.0001235 |" in text
     assert "a budget of 8 trials" in text
