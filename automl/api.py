@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl.config import RunRequest
 from automl.data.prepare import load_prepared, prepare
+from automl.data.rows import ReadOptions
 from automl.errors import AutoMLError, DiskFull, MissingExtra, RunFolderError, SealedTest, is_full_disk
 from automl.leaderboard.board import Leaderboard, make_board
 from automl.leaderboard.compare import ComparedRuns, compare_runs
@@ -149,10 +150,15 @@ def compare(*paths: Path | str) -> ComparedRuns:
     return compare_runs([RunFolder.existing(path) for path in paths])
 
 
-def predict(run: Path | str, data: str, out: Path | str, row: str | None = None) -> Path:
-    """Predictions of a finished run's model for the rows of a file, written to `out`."""
+def predict(
+    run: Path | str, data: str, out: Path | str, row: str | None = None, options: ReadOptions | None = None
+) -> Path:
+    """Predictions of a finished run's model for the rows of a file, written to `out`.
+
+    options: how the file is to be read, where that shall not be found out.
+    """
     require_training()
-    return predict_file(run, data, out, row)
+    return predict_file(run, data, out, row, options)
 
 
 def plan(request: RunRequest) -> str:

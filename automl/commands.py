@@ -218,7 +218,7 @@ def _reading(arguments: argparse.Namespace) -> Any:
     from automl.config import READING, make_request
     from automl.data.rows import ReadOptions
 
-    request = make_request({"source": arguments.source} | {name: getattr(arguments, name) for name in READING})
+    request = make_request({"source": ""} | {name: getattr(arguments, name) for name in READING})
     return ReadOptions(**{name: getattr(request, name) for name in READING})
 
 
@@ -226,7 +226,7 @@ def predict(arguments: argparse.Namespace) -> int:
     from automl import api
 
     with contextlib.redirect_stdout(sys.stderr):
-        written = api.predict(arguments.run, arguments.data, arguments.out, arguments.row)
+        written = api.predict(arguments.run, arguments.data, arguments.out, arguments.row, _reading(arguments))
     print(f"predictions   {written}")
     return 0
 

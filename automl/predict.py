@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.load import one_table
+from automl.data.rows import ReadOptions
 from automl.data.write import write_rows
 from automl.errors import DataError, RunFolderError
 from automl.leaderboard.store import RunFolder
@@ -128,12 +129,14 @@ def model_of(run: Path | str, row: str | None = None) -> FineTunedModel:
     return FineTunedModel(folder.path / usable[row or next(iter(usable))])
 
 
-def predict_file(run: Path | str, data: str, out: Path | str, row: str | None = None) -> Path:
+def predict_file(
+    run: Path | str, data: str, out: Path | str, row: str | None = None, options: ReadOptions | None = None
+) -> Path:
     """Write the rows of a file with two more columns, `prediction` and `probability`."""
     import pyarrow as pa
 
     model = model_of(run, row)
-    rows = one_table(data)
+    rows = one_table(data, options or ReadOptions())
     _, task, *_ = model._load()
     table = task.located(rows.table, model.schema, rows.folder or Path(data).parent)
     answers = task.answers(model.predict_proba(table), model.schema)
