@@ -17,6 +17,7 @@ from automl.data.rows import ReadOptions
 from automl.errors import AutoMLError, DiskFull, MissingExtra, RunFolderError, SealedTest, is_full_disk
 from automl.leaderboard.board import Leaderboard, make_board
 from automl.leaderboard.compare import ComparedRuns, compare_runs
+from automl.leaderboard.insights import data_facts, insights_of
 from automl.leaderboard.report import write_report
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.verify import Verification, verify_run
@@ -224,7 +225,7 @@ def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tra
         _write_cards(folder, found, contest)
         write_report(folder, found)
         files = {"report": folder.report_html, "leaderboard": folder.leaderboard_md}
-        tracker.board(found.to_json(), files)
+        tracker.board(found.to_json(), files, insights_of(folder, found))
         status = "done"
         return Board(found, folder.path)
     except KeyboardInterrupt:
@@ -245,8 +246,14 @@ def _trackers(request: RunRequest, given: Sequence[Tracker]) -> Tracker:
     from automl.tracking.wandb import WandbTracker
 
     others = Trackers(*given)
-    share = request.share_examples
-    return Trackers(*given, WandbTracker(request.wandb, request.wandb_mode, share_examples=share, note=others.note))
+    wandb = WandbTracker(
+        request.wandb,
+        request.wandb_mode,
+        share_examples=request.share_examples,
+        entity=request.wandb_entity,
+        note=others.note,
+    )
+    return Trackers(*given, wandb)
 
 
 def _run_info(folder: RunFolder, request: RunRequest, contest: dict[str, Any]) -> RunInfo:
@@ -266,6 +273,7 @@ def _run_info(folder: RunFolder, request: RunRequest, contest: dict[str, Any]) -
         split_fingerprint=contest["split_fingerprint"],
         time_limit_seconds=request.time_limit,
         environment=folder.environment(),
+        data=data_facts(folder, contest),
     )
 
 

@@ -27,6 +27,7 @@ _METAVARS |= {"test": "FILE", "validation": "FILE", "out": "DIR"}
 _METAVARS |= {"search_spaces": "DIR", "wandb": "PROJECT", "budget": "TIME", "time_limit": "TIME"}
 _METAVARS |= {"margin": "POINTS", "encoding": "NAME", "delimiter": "CHARACTER", "header": "yes|no"}
 _METAVARS |= {"price_per_hour": "PRICE"}
+_METAVARS |= {"wandb_entity": "TEAM"}
 
 Adder = Callable[[argparse.ArgumentParser], None]
 
@@ -184,6 +185,10 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", nargs="?", default="runs", help="where to look (default runs)")
 
 
+def _add_sync(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run folder whose runs W&B does not have yet, or not whole")
+
+
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     _json(parser, "the findings")
 
@@ -201,6 +206,7 @@ COMMANDS: dict[str, tuple[str, Adder]] = {
     "replay": ("train a row's final again and say whether it matches", _add_replay),
     "compare": ("the boards of several runs as one, where split, metric and budget agree", _add_compare),
     "predict": ("use a finished run's model on new rows", _add_predict),
+    "sync": ("send to W&B what it did not get while the run went on", _add_sync),
     "runs": ("the runs in a folder, and what became of them", _add_runs),
     "models": ("the default models, or where a name leads", _add_models),
     "spaces": ("the search spaces: what is searched, and why", _add_spaces),

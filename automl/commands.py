@@ -231,6 +231,22 @@ def predict(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def sync(arguments: argparse.Namespace) -> int:
+    from importlib.util import find_spec
+
+    from automl.errors import MissingExtra
+    from automl.leaderboard.store import RunFolder
+    from automl.tracking.wandb_sync import sync as send
+
+    if find_spec("wandb") is None:
+        raise MissingExtra.of("wandb", "wandb", "automl sync")
+    done = send(RunFolder.existing(arguments.run).wandb, lambda line: print(line, file=sys.stderr))
+    print(f"{done.sent} runs sent to W&B" + (f", {done.left} not" if done.left else ""))
+    for problem in done.problems:
+        print(f"W&B: {safe(problem)}", file=sys.stderr)
+    return 1 if done.left else 0
+
+
 def runs(arguments: argparse.Namespace) -> int:
     from automl.errors import RunFolderError
     from automl.leaderboard.store import RunFolder
@@ -353,6 +369,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
         replay,
         compare,
         predict,
+        sync,
         runs,
         models,
         spaces,

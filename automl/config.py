@@ -119,6 +119,7 @@ class RunRequest(BaseModel):
     )
     out: str | None = Field(None, description="the run folder (default runs/NAME)")
     wandb: str | None = Field(None, description="log every trial to this Weights & Biases project")
+    wandb_entity: str | None = Field(None, description="the W&B user or team (default: your key's own)")
     wandb_mode: Literal["online", "offline", "disabled"] | None = Field(
         None, description="W&B mode (default: online with a key, else offline)"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,35 @@ class RunInfo:
     split_fingerprint: str
     time_limit_seconds: float | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """The data's name, classes and findings by kind; no row is quoted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShippedModel:
+    """A model that the run leaves. final: the training that it comes from."""
+
+    directory: Path
+    final: TrialSpec
+    rank: int
+    test_mean: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Insights:
+    """What the board's report draws, as numbers that any tracker can draw itself; no row is quoted.
+
+    confusions: by contender, rows are true classes, mean counts of test rows over its finals.
+    importance: by contender, the share of the search's variance that each hyperparameter explains alone.
+    curves: by contender, the evaluations of the trial that won.
+    models: in the order of the board.
+    """
+
+    classes: tuple[str, ...] = ()
+    confusions: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+    importance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    models: tuple[ShippedModel, ...] = ()
 
 
 class Tracker:
@@ -54,8 +83,8 @@ class Tracker:
     def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
         """A training ended: completed, pruned, failed or out of memory. Baselines too (kind 'baseline')."""
 
-    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path]) -> None:
-        """The board is out: leaderboard.json's content, and the paths of report and tables."""
+    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
+        """The board is out: leaderboard.json's content, the paths of report and tables, and what they draw."""
 
     def close(self, status: str) -> None:
         """The run ended: 'done', 'interrupted' or 'failed'."""
@@ -96,8 +125,8 @@ class Trackers(Tracker):
     def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
         self._each("trial_ended", spec, result)
 
-    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path]) -> None:
-        self._each("board", leaderboard, files)
+    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
+        self._each("board", leaderboard, files, insights)
 
     def close(self, status: str) -> None:
         self._each("close", status)

