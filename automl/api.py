@@ -23,6 +23,7 @@ from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.verify import Verification, verify_run
 from automl.predict import FineTunedModel, model_of, predict_file
 from automl.tracking.base import RunInfo, Tracker, Trackers
+from automl.tracking.named import trackers_of
 from automl.types import Contender, PreparedData
 
 if TYPE_CHECKING:
@@ -237,23 +238,7 @@ def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tra
 
 def _trackers(request: RunRequest, given: Sequence[Tracker]) -> Tracker:
     """The caller's trackers and those that the request names."""
-    if request.wandb is None:
-        return Trackers(*given)
-    from importlib.util import find_spec
-
-    if find_spec("wandb") is None:
-        raise MissingExtra.of("wandb", "wandb", "--wandb")
-    from automl.tracking.wandb import WandbTracker
-
-    others = Trackers(*given)
-    wandb = WandbTracker(
-        request.wandb,
-        request.wandb_mode,
-        share_examples=request.share_examples,
-        entity=request.wandb_entity,
-        note=others.note,
-    )
-    return Trackers(*given, wandb)
+    return Trackers(*given, *trackers_of(request, Trackers(*given).note))
 
 
 def _run_info(folder: RunFolder, request: RunRequest, contest: dict[str, Any]) -> RunInfo:

@@ -27,7 +27,7 @@ _METAVARS |= {"test": "FILE", "validation": "FILE", "out": "DIR"}
 _METAVARS |= {"search_spaces": "DIR", "wandb": "PROJECT", "budget": "TIME", "time_limit": "TIME"}
 _METAVARS |= {"margin": "POINTS", "encoding": "NAME", "delimiter": "CHARACTER", "header": "yes|no"}
 _METAVARS |= {"price_per_hour": "PRICE"}
-_METAVARS |= {"wandb_entity": "TEAM"}
+_METAVARS |= {"wandb_entity": "TEAM", "mlflow": "URI", "notify": "URL"}
 
 Adder = Callable[[argparse.ArgumentParser], None]
 

@@ -123,7 +123,17 @@ class RunRequest(BaseModel):
     wandb_mode: Literal["online", "offline", "disabled"] | None = Field(
         None, description="W&B mode (default: online with a key, else offline)"
     )
-    share_examples: bool = Field(False, description="allow data rows to leave this machine (W&B)")
+    share_examples: bool = Field(False, description="allow data rows to leave this machine (W&B, MLflow)")
+    tensorboard: bool = Field(False, description="write event files for TensorBoard into RUN/tensorboard")
+    mlflow: str | None = Field(
+        None, description="log every trial to this MLflow server, such as http://host:5000 or sqlite:///file.db"
+    )
+    notify: str | None = Field(
+        None,
+        exclude=True,  # a secret: no file and no tracker gets it
+        description="a webhook (Slack's too) that is told when the run is done, fails or takes too long; kept in no "
+        "file, so resume and extend take it from AUTOML_NOTIFY",
+    )
     allow_pickle: bool = Field(False, description="load weights that are not safetensors (runs their pickle)")
 
     @model_validator(mode="after")
@@ -134,6 +144,10 @@ class RunRequest(BaseModel):
             raise ValueError("--adapt names no adaptation; expected some of full, frozen, lora")
         if self.text is not None and not 1 <= len(self.text) <= 2:
             raise ValueError(f"--text names {len(self.text)} columns; expected one or two")
+        if self.notify is not None and not self.notify.startswith(("http://", "https://")):
+            raise ValueError("--notify is no address of a webhook; expected https://...")
+        if self.mlflow is not None and "@" in self.mlflow.partition("://")[2].partition("/")[0]:
+            raise ValueError("--mlflow holds a password; give MLFLOW_TRACKING_USERNAME and _PASSWORD instead")
         for option in ("models", "adapt", "slice"):
             names = getattr(self, option)
             if len(set(names)) < len(names):

@@ -14,11 +14,12 @@ import pytest
 
 from automl.errors import MissingExtra
 from automl.tracking import wandb as tracking
-from automl.tracking.base import Insights
+from automl.tracking.base import Insights, Tracker, Trackers
 from automl.tracking.describe import WITHOUT_ROWS, ending, readable_name, run_id
 from automl.tracking.wandb import WandbTracker, choose_mode
 
 pytest.importorskip("wandb")
+from tests.tracking.contract import Seen, TrackerContract  # noqa: E402
 from tests.tracking.followed import BOARD, follow_a_run, info, result, row, spec  # noqa: E402
 from tests.tracking.wandb_files import WandbRun, merged, read_runs  # noqa: E402  (needs wandb's protocol buffers)
 
@@ -279,3 +280,28 @@ def test_names_ids_and_endings_at_their_edges() -> None:
     assert ending(broken) == "failed at 0 of 160 samples: ValueError (its message stays in trials.jsonl)"
     assert ending(result(spec("x"), "failed", error="the worker was killed")).endswith(": the worker was killed")
     assert ending(result(spec("x"), "out_of_memory")).startswith("ran out of memory at 0 of 160 samples")
+
+
+class TestWandb(TrackerContract):
+    def make(self, directory: Path, lines: list[str]) -> Tracker:
+        return WandbTracker("my-project", "offline", note=lines.append)
+
+    def read(self, directory: Path) -> dict[str, Seen]:
+        return {
+            run.name: Seen(
+                curve=[(line["samples_seen"], line["accuracy"]) for line in run.history if "accuracy" in line],
+                learning_rate=run.config.get("learning_rate"),
+                told=f"{run.summary.get('status')} {run.notes}",
+            )
+            for run in merged(read_runs(directory / "wandb"))
+        }
+
+
+def test_a_disk_that_takes_nothing_ends_the_tracking_and_not_the_run(tmp_path: Path) -> None:
+    lines: list[str] = []
+    (tmp_path / "wandb").write_text("where the folder should be")
+    view = Tracker()
+    view.note = lines.append  # type: ignore[method-assign]
+    follow_a_run(tmp_path, Trackers(view, WandbTracker("my-project", "offline")))
+    assert len(lines) == 1
+    assert lines[0].startswith("WandbTracker stopped tracking")

@@ -1,0 +1,91 @@
+"""A message to a webhook when a run ends, fails, or takes more than was planned. Never rows, never secrets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from automl.tracking.background import BackgroundCalls
+from automl.tracking.base import Insights, RunInfo, Tracker
+from automl.types import TrialResult, TrialSpec
+
+SECONDS_TO_SEND_THE_REST = 15.0
+_TIMEOUT_SECONDS = 10.0
+
+
+class WebhookTracker(Tracker):
+    """POSTs JSON whose `text` Slack shows as it is: {"text", "event", "run", "host", ...}.
+
+    url: of the webhook; it is a secret, so no message of ours repeats it.
+    note: gets one line where a message could not be sent. clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, url: str, note: Callable[[str], None] = lambda line: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._url, self._tell, self._clock = url, note, clock
+        self._calls = BackgroundCalls("notify")
+        self._info: RunInfo | None = None
+        self._board: dict[str, Any] = {}
+        self._began = clock()
+        self._failed: list[str] = []
+        self._ended = 0
+        self._told_of_excess = False
+
+    def start(self, info: RunInfo) -> None:
+        self._info, self._began = info, self._clock()
+
+    def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
+        self._ended += 1
+        if result.status in ("failed", "out_of_memory"):
+            self._failed.append(result.id)
+        limit = self._info.time_limit_seconds if self._info else None
+        if limit is not None and self._clock() - self._began > limit and not self._told_of_excess:
+            self._told_of_excess = True
+            self._send("plan_exceeded", f"takes longer than its time limit of {limit:.0f} s")
+
+    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
+        rows = [
+            {key: row.get(key) for key in ("rank", "contender", "status", "test_mean", "test_low", "test_high")}
+            for row in leaderboard["rows"]
+        ]
+        keys = ("verdict", "winner", "metric", "comparable")
+        self._board = {**{key: leaderboard.get(key) for key in keys}, "rows": rows}
+
+    def close(self, status: str) -> None:
+        if self._info is None:
+            return
+        verdict = f": {self._board['verdict']}" if self._board.get("verdict") else ""
+        self._send(status, f"{'is done' if status == 'done' else status}{verdict}", **self._board)
+        if not self._calls.finish(SECONDS_TO_SEND_THE_REST):
+            self._tell("the webhook of --notify does not answer; the run is not concerned")
+        elif (error := self._calls.error) is not None:
+            self._tell(f"the webhook of --notify was not reached ({type(error).__name__}); the run is not concerned")
+        self._info = None
+
+    def _send(self, event: str, what: str, **more: Any) -> None:
+        assert self._info is not None
+        name = self._info.name
+        message = {
+            "text": f"automl run {name} {what}",
+            "event": event,
+            "run": name,
+            "host": socket.gethostname(),
+            "wall_seconds": round(self._clock() - self._began, 1),
+            "trainings_ended": self._ended,
+            "trainings_failed": list(self._failed),
+            **more,
+        }
+        data = json.dumps(message, allow_nan=False).encode()
+        self._calls.call(lambda: _post(self._url, data))
+
+
+def _post(url: str, data: bytes) -> None:
+    headers = {"Content-Type": "application/json", "User-Agent": "automl"}
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=_TIMEOUT_SECONDS):
+        pass
