@@ -73,7 +73,7 @@ def run(
 
 
 def plan(source: str | Path, *, config: str | Path | None = None, **options: Any) -> str:
-    """What `run` would do with the same arguments, as text; nothing is written or trained."""
+    """What `run` would do with the same arguments, and take, as text; some steps are tried, nothing is kept."""
     from automl import api
     from automl.config import make_request
 

@@ -164,13 +164,15 @@ def predict(
 
 
 def plan(request: RunRequest) -> str:
-    """What a run would do, in plain text; nothing is kept."""
+    """What a run would do and cost, in plain text: a few steps of each contender are tried, and nothing is kept."""
     require_training(request.adapt)
-    from automl.search.plan import describe_plan
+    from automl.search.contest import plan_contest
 
     with tempfile.TemporaryDirectory() as scratch:
-        contest, prepared = _prepare(request, Path(scratch), Tracker())
-        return describe_plan(request, contest, prepared)
+        data, run = Path(scratch) / "data", Path(scratch) / "run"
+        data.mkdir()
+        contest, prepared = _prepare(request, data, Tracker())
+        return plan_contest(request, contest, prepared, run)
 
 
 def require_training(adaptations: Sequence[str] = ()) -> None:

@@ -198,7 +198,7 @@ COMMANDS: dict[str, tuple[str, Adder]] = {
     "demo": ("the same on a small example that comes with automl", _add_demo),
     "inspect": ("what the data is and what is wrong with it, before anything is spent", _add_inspect),
     "clean": ("the data without what is wrong with it, in new files, and a record of every row", _add_clean),
-    "plan": ("what `run` would do with the same options; nothing is done", add_request_options),
+    "plan": ("what `run` would do, and take; a few steps are tried, nothing is kept", add_request_options),
     "resume": ("go on with a run after a crash or Ctrl-C", _add_run_folder),
     "extend": ("more budget for every contender of a run, or further models", _add_extend),
     "board": ("the leaderboard again, recomputed from the run folder without torch", _add_run_folder),

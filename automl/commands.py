@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from importlib.resources import files
@@ -51,9 +52,15 @@ def unused(folder: Path) -> Path:
 
 
 def plan(arguments: argparse.Namespace) -> int:
+    return _plan(_request(arguments))
+
+
+def _plan(request: RunRequest) -> int:
     from automl import api
 
-    print(api.plan(_request(arguments)))
+    with contextlib.redirect_stdout(sys.stderr):
+        text = api.plan(request)
+    print(_safe_lines(text))
     return 0
 
 
@@ -62,8 +69,7 @@ def _run(request: RunRequest, arguments: argparse.Namespace) -> int:
     from automl.progress import LiveView
 
     if arguments.dry_run:
-        print(api.plan(request))
-        return 0
+        return _plan(request)
     # Whatever a library prints meanwhile goes to standard error: standard output is the board's alone.
     with contextlib.redirect_stdout(sys.stderr):
         board = api.run(request, trackers=(LiveView(),))
@@ -148,8 +154,8 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def _safe_lines(text: str) -> str:
-    """Each line as `safe` makes it, with its indentation kept."""
-    return "\n".join(line[: len(line) - len(line.lstrip())] + safe(line) for line in text.splitlines())
+    """Each line with its words as `safe` makes them, and with its spaces, which align it."""
+    return "\n".join(re.sub(r"[^ ]+", lambda word: safe(word[0]), line) for line in text.splitlines())
 
 
 def _publish(run: Path | str, as_json: bool) -> int:

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Literal
 
+from automl.leaderboard.planned import in_words
+
 BOARD_COLUMNS = (
     "",
     "contender",
@@ -58,6 +60,10 @@ def print_board(board: Mapping[str, Any], file: IO[str] | None = None) -> None:
         print(f"NOT COMPARABLE: {safe(reason)}", file=file)
     for note in board.get("protocol", {}).get("notes", ()):
         print(f"note: {safe(note)}", file=file)
+    of_the_run = [one for one in board.get("plan") or () if one["contender"] is None]
+    if of_the_run:
+        told = (f"{what} {foretold} foretold, {came} came" for what, foretold, came in in_words(of_the_run))
+        print(f"plan: {'; '.join(told)}", file=file)
 
 
 def board_cells(row: Mapping[str, Any]) -> tuple[str, ...]:

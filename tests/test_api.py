@@ -18,6 +18,7 @@ import automl
 from automl import api
 from automl.config import RunRequest, make_request
 from automl.errors import RunFolderError
+from automl.leaderboard.planned import read_plan
 from automl.leaderboard.store import RunFolder
 from tests.toys import messages, tiny_bert, write_csv
 
@@ -84,6 +85,25 @@ def test_every_row_was_timed_at_one_row_and_at_32_and_tells_its_classes(finished
         assert (row.size_bytes is not None) == (row.kind == "contender")
         assert (row.peak_memory_bytes is not None) == (row.kind == "contender")
     assert any(row.pareto for row in finished.rows)
+
+
+def test_the_board_compares_the_plan_with_what_happened(finished: api.Board) -> None:
+    told = json.loads((finished.directory / "leaderboard.json").read_text(encoding="utf-8"))["plan"]
+    found = {(one["contender"], one["what"]): one for one in told}
+    for name in ("bert/full", "bert/frozen", "other/full", "other/frozen"):
+        assert found[name, "device time"]["actual"] > 0
+        assert 0 < found[name, "one whole trial"]["actual"] < 100 * found[name, "one whole trial"]["high"]
+    # toys may all score alike, and then nothing tells what would have shown
+    assert all(one["actual"] is not None and one["high"] > 0 for one in told if one["unit"] != "share"), told
+    assert found[None, "memory of one training"]["actual"] > 2**20
+
+
+def test_what_was_probed_is_on_record_and_charged_to_nobody(finished: api.Board) -> None:
+    folder = RunFolder(finished.directory)
+    probes = read_plan(folder)["probes"]
+    assert set(probes) == {"bert/full", "bert/frozen", "other/full", "other/frozen"}
+    assert all(probe["error"] is None and probe["steps"] > 0 for probe in probes.values()), probes
+    assert not [spend for spend in folder.ledger() if "probe" in spend.trial]
 
 
 def test_the_ledger_adds_up_to_the_rows(finished: api.Board) -> None:
@@ -163,6 +183,7 @@ def test_resuming_a_finished_run_trains_nothing(finished: api.Board) -> None:
 
 CHANGING = {"device_seconds", "latency_ms_p50", "latency_ms_p95", "wall_seconds", "at", "protocol"}
 CHANGING |= {"latency_ms_p50_batch_32", "latency_ms_p95_batch_32", "rows_per_second", "peak_memory_bytes", "pareto"}
+CHANGING |= {"plan"}
 
 
 def steady(value: Any) -> Any:

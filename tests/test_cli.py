@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -261,13 +262,30 @@ def test_doctor_finds_a_run_possible_here(capsys: pytest.CaptureFixture[str]) ->
     assert {check["name"] for check in json.loads(capsys.readouterr().out)} > {"torch", "Ray", "hub", "disk"}
 
 
+@pytest.fixture
+def one_ray() -> Iterator[None]:
+    """A Ray session that several commands share."""
+    from automl.search.sweep import ray_session
+
+    with ray_session(None):
+        yield
+
+
+@pytest.mark.usefixtures("one_ray")
 def test_plan_and_dry_run_say_the_same_and_write_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    words = [str(MESSAGES), "--target", "intent", "--models", MODEL, "--trials", "4"]
+    words = [str(MESSAGES), "--target", "intent", "--models", MODEL, "--trials", "4", "--slots", "1"]
     assert main(["plan", *words]) == 0
     plan = capsys.readouterr().out
     assert main(["run", *words, "--dry-run"]) == 0
-    assert capsys.readouterr().out == plan
-    assert "all-minilm-l6-v2/full" in plan
+    again = capsys.readouterr().out
+    terms, cost = plan.split("\n\n", 1)
+    assert again.startswith(terms + "\n\n")  # what it costs is measured anew
+    assert "could not be tried" not in cost + again
+    head, contender, *rest = cost.splitlines()[1:]
+    assert head.split("  ")[-1] == "memory"
+    assert contender.startswith("  all-minilm-l6-v2/full  ")
+    assert len(contender) == len(head)  # aligned
+    assert [line.split()[0] for line in rest if line] == ["time", "memory", "disk", "shows", "in", "assumed"]
     assert not list(Path.cwd().iterdir())
 
 

@@ -249,15 +249,15 @@ def _write(
     staging = Path(tempfile.mkdtemp(dir=directory, prefix=".writing-"))
     try:
         tables, test = parted.tables, parted.tables["test"]
-        _write_arrow(staging / "train.arrow", tables["train"])
-        _write_arrow(staging / "validation.arrow", tables["validation"])
-        _write_arrow(staging / "test.arrow", test.drop_columns(["label"]))
-        _write_arrow(staging / TEST_LABELS, test.select(["row", "label"]))
+        write_arrow(staging / "train.arrow", tables["train"])
+        write_arrow(staging / "validation.arrow", tables["validation"])
+        write_arrow(staging / "test.arrow", test.drop_columns(["label"]))
+        write_arrow(staging / TEST_LABELS, test.select(["row", "label"]))
         _write_json(staging / "profile.json", seen.to_json())
         _write_json(staging / "cleaning.json", {"repairs": [repair.to_json() for repair in repairs]})
         sealed = {} if slices is None else {"test_slices_sha256": slices_sha256(slices)}
         if slices is not None:
-            _write_arrow(staging / TEST_SLICES, slices)
+            write_arrow(staging / TEST_SLICES, slices)
         _write_json(staging / "split.json", _split_json(prepared, seen, parted) | sealed)
         _write_json(staging / "prepared.json", _prepared_json(prepared))
         # prepared.json last: where it is, all the others are
@@ -299,7 +299,8 @@ def _prepared_json(prepared: PreparedData) -> dict[str, Any]:
     }
 
 
-def _write_arrow(path: Path, table: pa.Table) -> None:
+def write_arrow(path: Path, table: pa.Table) -> None:
+    """A part's rows as `read_part` reads them."""
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
 

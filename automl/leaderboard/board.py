@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from automl.errors import RunFolderError
 from automl.leaderboard.comparability import limited, not_comparable_because
 from automl.leaderboard.markdown import to_markdown
+from automl.leaderboard.planned import plan_and_outcome
 from automl.leaderboard.readings import budget_curve, reading_notes, readings
 from automl.leaderboard.rows import make_rows, margin_of
 from automl.leaderboard.score import ScoredRun, score_run
@@ -32,7 +33,10 @@ PHASES = ("prepare", "search", "finals", "report")
 
 @dataclass(frozen=True, kw_only=True)
 class Leaderboard:
-    """The content of leaderboard.json (records.md)."""
+    """The content of leaderboard.json (records.md).
+
+    plan: what was foretold beside what came of it (planned.py); None for a run without a plan.
+    """
 
     comparable: bool
     not_comparable_because: tuple[str, ...]
@@ -44,6 +48,7 @@ class Leaderboard:
     protocol: dict[str, Any]
     wall_seconds: dict[str, float]
     rows: tuple[LeaderboardRow, ...]
+    plan: list[dict[str, Any]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that any JSON reader takes: no NaN, no infinity."""
@@ -52,7 +57,7 @@ class Leaderboard:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        known = {name: values[name] for name in cls.__dataclass_fields__}
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values or name != "plan"}
         known["rows"] = tuple(LeaderboardRow.from_json(row) for row in values["rows"])
         known["not_comparable_because"] = tuple(values["not_comparable_because"])
         return cls(**known)
@@ -101,6 +106,7 @@ def judge(folder: RunFolder, scored: ScoredRun) -> Leaderboard:
         protocol=_protocol(folder, contest, scored, rows, comparisons),
         wall_seconds=_wall_seconds(folder),
         rows=rows,
+        plan=plan_and_outcome(folder, rows, _detectable(rows, comparisons)),
     )
 
 

@@ -166,7 +166,7 @@ def _differences(place: str, told: Any, found: Any) -> Iterator[Finding]:
         yield Finding(what=f"{place} is {_short(told)}, the records give {_short(found)}")
 
 
-_REQUIRED = set(Leaderboard.__dataclass_fields__) | {
+_REQUIRED = {field.name for field in dataclasses.fields(Leaderboard) if field.default is dataclasses.MISSING} | {
     field.name
     for field in dataclasses.fields(LeaderboardRow)
     if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from automl.leaderboard.board import Leaderboard
+from automl.leaderboard.quantities import seconds
 from automl.leaderboard.settling import settling
 from automl.leaderboard.verdict import listed, points, score
 from automl.metrics import Metric
@@ -13,20 +14,6 @@ from automl.types import LeaderboardRow
 
 _WIDE = 2.0
 """A search whose best value lies this many points above the finals flattered itself."""
-
-
-def seconds(value: float | None) -> str:
-    """A duration as people say it: '2 min 20 s'."""
-    if value is None:
-        return "–"
-    if value < 10:
-        return f"{value:.1f} s"
-    whole = round(value)
-    if whole < 100:
-        return f"{whole} s"
-    hours, rest = divmod(whole, 3600)
-    minutes, left = divmod(rest, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
 
 
 def count(value: float | None) -> str:

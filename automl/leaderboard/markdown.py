@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from automl.leaderboard.planned import in_words
 from automl.leaderboard.settling import settling
 from automl.leaderboard.verdict import score
 from automl.metrics import Metric, get_metric
@@ -34,7 +35,16 @@ def to_markdown(board: Mapping[str, Any]) -> str:
     if plan := protocol["statistics"].get("to_settle"):
         told = settling(plan, metric, protocol["test_rows"], protocol["margin"] / 100)
         notes.insert(0, f"- What would settle it: {escape(told)}")
-    return "\n".join([*lines, "", *notes, *([""] if notes else []), _legend(board), ""])
+    return "\n".join([*lines, "", *notes, *([""] if notes else []), _legend(board), "", *_plan(board)])
+
+
+def _plan(board: Mapping[str, Any]) -> list[str]:
+    """A short table of what was foretold and what came, where the run had a plan."""
+    told = in_words(board.get("plan"))
+    if not told:
+        return []
+    head = [_line(["The plan and the run", "foretold", "came"]), _line([":--", "--:", "--:"])]
+    return [*head, *(_line([escape(cell) for cell in row]) for row in told), ""]
 
 
 def _line(cells: list[str]) -> str:

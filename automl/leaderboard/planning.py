@@ -10,14 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from scipy.special import nctdtr
+from scipy.special import nctdtr, ndtri
 
-from automl.leaderboard.statistics import ALPHA, POWER, Spread, t_quantile
+from automl.leaderboard.statistics import ALPHA, ASSUMED_SEED_SD, POWER, Spread, t_quantile
 
 MOST_SEEDS = 50
 """Nobody trains a winner more often than this to settle a tie."""
 MOST_ROWS_FACTOR = 1_000
 """Nor labels so many times the test rows there are."""
+
+ASSUMED_DISAGREEMENT = 0.1
+"""Share of rows on which one of two fine-tuned models is right and the other wrong: 3% to 15% are usual."""
+
+
+def detectable_difference(rows: int, seeds: int | None, disagreement: float = ASSUMED_DISAGREEMENT) -> float:
+    """The smallest true difference in accuracy that a comparison still to be made will show in 80% of repeats.
+
+    rows: that both are scored on. seeds: finals of each; None where two single trainings are compared as they are.
+    disagreement: the share of rows on which one is right and the other wrong.
+    Source: Connor 1987 for paired proportions, with the seeds' variance added as `compare` adds it.
+    """
+    of_seeds = 2 * ASSUMED_SEED_SD**2 / seeds if seeds else 0.0
+    spread = Spread(seeds=seeds or 0, rows=rows, of_seeds=of_seeds, of_both=0.0, of_rows=disagreement / rows)
+    return spread.half() + float(ndtri(POWER)) * spread.error
 
 
 def power(spread: Spread, difference: float, alpha: float = ALPHA) -> float:

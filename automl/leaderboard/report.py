@@ -24,6 +24,8 @@ from automl.leaderboard.classes import class_table, worst_class
 from automl.leaderboard.examples import examples
 from automl.leaderboard.importance import Importance, importance
 from automl.leaderboard.overfitting import fit_of, overfitting
+from automl.leaderboard.planned import in_words
+from automl.leaderboard.quantities import seconds
 from automl.leaderboard.quoting import finding_quotes
 from automl.leaderboard.search_notes import foresight_table
 from automl.leaderboard.slices import slice_table
@@ -59,7 +61,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"seconds": explain.seconds, "count": explain.count, "inline_json": inline_json}
+    environment.filters |= {"seconds": seconds, "count": explain.count, "inline_json": inline_json}
     environment.filters["trials"] = charts.trial_counts
     return environment
 
@@ -131,6 +133,7 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
             (str(one["step"]), one["name"], one["state"], one["told"]) for one in board.protocol.get("steps", ())
         ],
         "protocol": explain.protocol_table(board, contest.get("reasons", {})),
+        "plan": in_words(board.plan),
         "environment": _flat(folder.environment()),
         "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "script": Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),

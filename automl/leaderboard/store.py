@@ -103,6 +103,7 @@ class RunFolder:
         self.request_file = self.path / "request.yaml"
         self.environment_file = self.path / "environment.json"
         self.contest_file = self.path / "contest.json"
+        self.plan_file = self.path / "plan.json"
         self.winners_file = self.path / "winners.json"
         self.measurements_file = self.path / "measurements.json"
         self.data = self.path / "data"

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from automl.leaderboard.board import Leaderboard
-from automl.leaderboard.explain import count, money, seconds
+from automl.leaderboard.explain import count, money
 from automl.leaderboard.fronts import COSTS
+from automl.leaderboard.quantities import seconds
 from automl.leaderboard.verdict import points, with_interval
 from automl.metrics import Metric
 from automl.types import LeaderboardRow

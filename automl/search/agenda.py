@@ -93,6 +93,14 @@ class Agenda:
                 default_recipe=space.complete(space.first_trials[0]),
             )
 
+    def expect(self, whole_seconds: Mapping[str, float], workers: int = 1) -> None:
+        """What a whole training of each contender is foretold to cost in device-seconds, 0 where that is not known.
+
+        So time for the finals is kept back, and no more trials start than a share can pay, before any has reported.
+        """
+        for name, seconds in whole_seconds.items():
+            self.entries[name].pace.expect(seconds, workers)
+
     # -- after a crash -----------------------------------------------------------------------------------
 
     def recall(self, started: Iterable[TrialSpec], ended: Iterable[TrialResult]) -> None:
@@ -188,9 +196,10 @@ class Agenda:
             return True
         left = self._ledger.left_for_search(name)
         assert left is not None
-        # A trial that the share cannot pay to its end could not win: what is left helps the finals more.
+        # A trial that the share cannot pay to its end could not win: what is left helps the finals more. The first
+        # one starts in any case: that it cannot be paid is only foretold.
         free = left - self._committed(entry)
-        return free > 0 and free >= entry.pace.whole_seconds
+        return free > 0 and (entry.started == 0 or free >= entry.pace.whole_seconds)
 
     def _next_trial(self, entry: Entry) -> TrialSpec | None:
         if not self._may_search(entry):

@@ -9,6 +9,7 @@ from typing import Any
 
 from automl.config import RunRequest
 from automl.errors import AutoMLError, CheckpointError, RequestError
+from automl.leaderboard.planned import note_disk
 from automl.leaderboard.store import RunFolder
 from automl.metrics import get_metric
 from automl.models.base import ModelFamily
@@ -17,8 +18,9 @@ from automl.registry import get_part, parts
 from automl.search.agenda import Agenda
 from automl.search.baselines import BaselineRunner
 from automl.search.ledger import Ledger
+from automl.search.plan import describe_plan, make_plan, plan_sentences
 from automl.search.rungs import milestones
-from automl.search.slots import plan_slots
+from automl.search.slots import Slots, plan_slots
 from automl.search.space import SearchSpace, load_space
 from automl.search.study import choose_sampler
 from automl.search.sweep import Sweep, ray_resources, ray_session
@@ -209,14 +211,28 @@ def trial_templates(folder: RunFolder, contest: dict[str, Any], prepared: Prepar
     ]
 
 
+def slots_of(request: RunRequest) -> Slots:
+    """The slots of a request on what the Ray session has. Raises RequestError where a trial cannot fit."""
+    return plan_slots(ray_resources(), request.slots, request.workers, request.workers_mode, request.trials_per_gpu)
+
+
+def plan_contest(request: RunRequest, contest: dict[str, Any], prepared: PreparedData, scratch: Path) -> str:
+    """What a run would do and cost, in plain text; scratch: a folder that is the caller's to remove."""
+    folder = RunFolder(scratch)
+    folder.path.mkdir(exist_ok=True)
+    folder.write_contest(contest)
+    with ray_session(request.address):
+        plan = make_plan(folder, contest, trial_templates(folder, contest, prepared), slots_of(request))
+    return describe_plan(request, contest, prepared, plan)
+
+
 def run_contest(
     folder: RunFolder, request: RunRequest, contest: dict[str, Any], prepared: PreparedData, tracker: Tracker
 ) -> None:
-    """Baselines, search and finals, from wherever the run folder stands."""
+    """The plan, baselines, search and finals, from wherever the run folder stands."""
     ledger = Ledger(folder, Budget.from_json(contest["budget"]))
     started = time.monotonic()
-    tracker.phase("baselines")
-    BaselineRunner(folder, contest, prepared, ledger, tracker).run()
+    baselines = BaselineRunner(folder, contest, prepared, ledger, tracker)
     before = sum(folder.timings().values())
 
     def seconds_left() -> float | None:
@@ -233,19 +249,25 @@ def run_contest(
     agenda = Agenda(folder, contest, templates, ledger, contest["sampler"], seconds_left, tracker.note)
     agenda.recall(folder.started(), trials)
     if agenda.finished:
+        baselines.run()
         return
-    tracker.phase("search" if agenda.searching else "finals")
     finals_since: float | None = None
     try:
         with ray_session(request.address):
-            slots = plan_slots(
-                ray_resources(), request.slots, request.workers, request.workers_mode, request.trials_per_gpu
-            )
+            slots = slots_of(request)
+            plan = make_plan(folder, contest, templates, slots)
+            for line in plan_sentences(contest, plan):
+                tracker.note(line)
+            agenda.expect({one.contender: one.trial_seconds for one in plan.contenders}, slots.workers)
+            tracker.phase("baselines")
+            baselines.run()
+            tracker.phase("search" if agenda.searching else "finals")
             sweep = Sweep(agenda, folder, tracker, slots)
             try:
                 sweep.run()
             finally:
                 finals_since = sweep.finals_since
+        note_disk(folder)  # before all models but the shipped ones go
     finally:
         ended = time.monotonic()
         folder.append_timing("search", (finals_since or ended) - started)

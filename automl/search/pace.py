@@ -9,14 +9,22 @@ from automl.types import TrialResult
 
 
 class Pace:
-    """Device-seconds and wall seconds of one contender's trainings; 0 while nothing is known."""
+    """Device-seconds and wall seconds of one contender's trainings; 0 while nothing is known.
+
+    What a probe foretold holds until a training tells better.
+    """
 
     def __init__(self, horizon_samples: int) -> None:
         self._horizon = horizon_samples
+        self._foretold, self._workers = 0.0, 1
         self._whole: list[float] = []
         self._cut: list[float] = []
         self._running: dict[str, tuple[float, float]] = {}
         self._device, self._wall = 0.0, 0.0
+
+    def expect(self, device_seconds: float, workers: int) -> None:
+        """Take a whole training to cost so much, on so many workers, until one has reported."""
+        self._foretold, self._workers = device_seconds, workers
 
     def report(self, training: str, row: Mapping[str, Any]) -> None:
         """An evaluation of a running training, which tells what it has spent so far."""
@@ -42,7 +50,7 @@ class Pace:
         if self._whole:
             return sum(self._whole) / len(self._whole)
         expected = [seconds for seconds in [*self._cut, *(whole for _, whole in self._running.values())] if seconds]
-        return sum(expected) / len(expected) if expected else 0.0
+        return sum(expected) / len(expected) if expected else self._foretold
 
     @property
     def longest_wall_seconds(self) -> float:
@@ -51,7 +59,7 @@ class Pace:
         Over several workers a training has more device-seconds than wall seconds.
         """
         longest = max(self._whole, default=self.whole_seconds)
-        return longest * (self._wall / self._device if self._device and self._wall else 1.0)
+        return longest * (self._wall / self._device if self._device and self._wall else 1 / self._workers)
 
     @property
     def running_seconds(self) -> float:

@@ -39,7 +39,7 @@ def predict_rows(
     at_once: rows per piece, halved where memory runs out. Raises NotOneRow where not even one row fits.
     """
     model.eval()
-    context = context or _Alone(device)
+    context = context or Alone(device)
     at_once = at_once or RowsAtOnce(None, [])
     batches = sorted_batches(part.lengths, EVALUATION_ROWS)
     own = batches[context.rank :: context.world]
@@ -84,8 +84,8 @@ def _in_pieces(
         at_once.halve(len(rows), "in evaluation")
 
 
-class _Alone:
-    """The one worker."""
+class Alone:
+    """The context of the one worker, whose reports nobody reads."""
 
     rank, world = 0, 1
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import random
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,11 @@ from automl.training.memory import RowsAtOnce
 from automl.training.optimizer import BlockwiseOptimizer
 from automl.training.recipe import Recipe
 from automl.training.step import GradientStep
-from automl.training.stream import batch_stream
+from automl.training.stream import batch_stream, evaluation_points
 from automl.training.unfreezing import Unfreezing
 from automl.training.used_rows import learning_used_rows
 from automl.types import Part, TrialSpec
 
-CURVE_POINTS = 6
 CHECKPOINT_SECONDS = 60.0
 DIVERGED_STEPS = 3
 """So many steps with a loss that is no number end a training."""
@@ -88,6 +88,11 @@ class Training:
         self._activations: dict[int, StoredActivations] = {}
         self._cut: CutModel | None = None
         self._while_learning = ExitStack()
+
+    @property
+    def stores_activations(self) -> bool:
+        """Whether the frozen blocks' output is read from a store instead of being computed."""
+        return bool(self._activations)
 
     # -- set up ------------------------------------------------------------------------------------------
 
@@ -176,8 +181,7 @@ class Training:
 
         Raises Diverged, torch.OutOfMemoryError, MemoryError, CheckpointError, or whatever a report raises.
         """
-        with self._while_learning:
-            self._set_up()
+        with self.ready():
             self._learn()
         self._cut = None
         self.outcome.trainable_parameters = count_parameters(self.model, learning=True)
@@ -186,17 +190,31 @@ class Training:
         self.clock.tick()
         return self.outcome
 
-    def _evaluation_points(self) -> list[tuple[int, int | None]]:
-        """(samples, rung or None), ascending, the horizon last."""
-        horizon, rungs = self.spec.horizon_samples, set(self.spec.rungs)
-        epochs = max(1, round(horizon / len(self.train)))
-        points = min(CURVE_POINTS, max(epochs, 2))
-        samples = rungs | {round(horizon * i / points) for i in range(1, points + 1)}
-        return [(s, s if s in rungs else None) for s in sorted(samples)]
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Everything set up, and what holds while the model learns; afterwards the model is whole again."""
+        with self._while_learning:
+            self._set_up()
+            yield
+
+    def take_step(self, indices: NDArray[np.int64], seen: int) -> float:
+        """One step of the optimizer on these rows of the training part; their mean loss. seen: samples before it.
+
+        Where the loss is no number nothing is learned. Raises NotOneRow where not even one row fits into memory.
+        """
+        progress = seen / self.spec.horizon_samples
+        if self.optimizer.release(progress) or not self.model.training:
+            self.optimizer.train_mode(self.model)
+        loss = self.step.backward(indices, seen)
+        if math.isfinite(loss):
+            self.optimizer.step(progress, self.step.scaler)
+        else:
+            self.optimizer.skip()
+        return loss
 
     def _learn(self) -> None:
         horizon, size = self.spec.horizon_samples, self.recipe.batch_size
-        points = self._evaluation_points()
+        points = evaluation_points(horizon, self.spec.rungs, len(self.train))
         resume_file = self.run_directory / "checkpoints" / f"{self.spec.id}.resume.pt"
         start = load_checkpoint(resume_file, self.model, self.optimizer, self.device)
         seen, skip, losses, bad_steps = 0, 0, _Mean(), 0
@@ -212,16 +230,11 @@ class Training:
             if seen < skip:  # trained before the interruption
                 seen += len(indices)
                 continue
-            progress = seen / horizon
-            if self.optimizer.release(progress) or not self.model.training:
-                self.optimizer.train_mode(self.model)
-            loss = self.step.backward(indices, seen)
+            loss = self.take_step(indices, seen)
             if math.isfinite(loss):
-                self.optimizer.step(progress, self.step.scaler)
                 losses.add(loss, len(indices))
                 bad_steps = 0
             else:
-                self.optimizer.skip()
                 bad_steps += 1
                 if bad_steps >= DIVERGED_STEPS:
                     raise Diverged(f"the loss was no number for {bad_steps} steps, at {seen} samples")
@@ -276,7 +289,7 @@ class Training:
             labels = self.validation.labels
             assert labels is not None
             self.step.statistics.average(self.context)
-            predictions = self._predict(self.validation)
+            predictions = self.predict(self.validation)
             if not np.isfinite(predictions).all():  # metrics would refuse it in words of their own
                 raise Diverged(f"a prediction was no number, at {seen} samples")
             scores = score_rows(labels, predictions, self.task.metrics)
@@ -293,7 +306,8 @@ class Training:
         notes, micro_batch = tuple(self.outcome.notes), self.at_once.rows
         self.context.report(Report(row, rung, value, error, earlier, notes=notes, micro_batch=micro_batch))
 
-    def _predict(self, part: EncodedPart) -> NDArray[np.float32]:
+    def predict(self, part: EncodedPart) -> NDArray[np.float32]:
+        """Predictions for the rows of a part, on every worker; the model is left in eval mode."""
         return predict_rows(
             self.model,
             part,
@@ -309,8 +323,8 @@ class Training:
     def _predict_and_save(self) -> None:
         """Predictions on validation and on the test's inputs, and the model, for the board and the user."""
         self._activations = {}
-        validation = self._predict(self.validation)
-        test = self._predict(self._part("test"))
+        validation = self.predict(self.validation)
+        test = self.predict(self._part("test"))
         if self.context.rank > 0:
             return
         file = self.run_directory / "predictions" / f"{self.spec.id}.npz"

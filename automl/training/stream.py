@@ -1,11 +1,22 @@
-"""Which rows come when: an order that the seed alone decides, epoch after epoch, until the horizon."""
+"""What comes when: rows in an order that the seed alone decides, until the horizon, and evaluations between."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+CURVE_POINTS = 6
+"""Evaluations of a training that a curve needs, if its epochs are as many; the rungs come on top."""
+
+
+def evaluation_points(horizon: int, rungs: Sequence[int], rows: int) -> list[tuple[int, int | None]]:
+    """When a training is evaluated: (samples, rung or None), ascending, the horizon last. rows: to train on."""
+    epochs = max(1, round(horizon / rows))
+    points = min(CURVE_POINTS, max(epochs, 2))
+    samples = set(rungs) | {round(horizon * i / points) for i in range(1, points + 1)}
+    return [(s, s if s in rungs else None) for s in sorted(samples)]
 
 
 def batch_stream(

@@ -23,7 +23,7 @@ NEAR = Plan(name="near/full", accuracy=0.95)
 WORSE = Plan(name="worse/frozen", accuracy=0.80)
 TOP = [
     "comparable", "not_comparable_because", "verdict", "winner", "metric", "higher_is_better",
-    "split_fingerprint", "protocol", "wall_seconds", "rows",
+    "split_fingerprint", "protocol", "wall_seconds", "rows", "plan",
 ]  # fmt: skip
 
 

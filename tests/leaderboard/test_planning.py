@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from automl.leaderboard.planning import alpha_left, larger, power, rows_needed, seeds_needed
+from automl.leaderboard.planning import alpha_left, detectable_difference, larger, power, rows_needed, seeds_needed
 from automl.leaderboard.statistics import POWER, Spread
 
 ROWS_ALONE = Spread(seeds=5, rows=400, of_seeds=0.0, of_both=0.0, of_rows=0.0004)
@@ -58,3 +58,18 @@ def test_many_open_pairs_ask_for_more_than_one() -> None:
     assert one is not None
     assert three is not None
     assert three > one
+
+
+@pytest.mark.parametrize(
+    ("rows", "disagreement", "points"),
+    [(277, 0.15, 6.5), (408, 0.10, 4.4), (500, 0.03, 2.2), (872, 0.05, 2.1), (200, 0.08, 5.6)],
+)
+def test_the_rows_alone_foretell_the_difference_that_will_show(rows: int, disagreement: float, points: float) -> None:
+    """The textbook's figures for paired proportions: n d^2 = (1.96 sqrt(p) + 0.84 sqrt(p - d^2))^2."""
+    assert 100 * detectable_difference(rows, None, disagreement) == pytest.approx(points, abs=0.1)
+
+
+def test_more_rows_and_more_seeds_let_smaller_differences_show() -> None:
+    assert detectable_difference(2_000, 5) < detectable_difference(500, 5) < detectable_difference(500, 3)
+    assert detectable_difference(500, None) < detectable_difference(500, 20)
+    assert detectable_difference(1, 1) > 0.5  # tiny data: next to nothing shows

@@ -126,6 +126,36 @@ def test_a_budget_that_pays_for_all_finals_pays_for_all(tmp_path: Path) -> None:
         assert finals(contest, name)["final"] == 2
 
 
+def test_no_more_trials_start_than_a_share_is_foretold_to_pay(tmp_path: Path) -> None:
+    found = {}
+    for foretold in (0.0, 50.0):
+        contest = Contest(
+            tmp_path / f"{foretold}", names=("one",), budget=Budget(device_seconds=200), seconds=lambda spec: 50.0
+        )
+        contest.agenda.expect({"one/full": foretold})
+        contest.run(slots=5)
+        found[foretold] = Counter(trial.status for trial in contest.folder.trials() if trial.kind == "trial")
+    assert found[50.0] == {"completed": 2}  # of 120 s; nothing is cut
+    assert sum(found[0.0].values()) == 5
+
+
+def test_a_share_that_is_foretold_to_pay_no_trial_still_begins_one(tmp_path: Path) -> None:
+    contest = Contest(tmp_path, budget=Budget(device_seconds=100), seconds=lambda spec: 10.0, evaluations=SIXTHS)
+    contest.agenda.expect({"one/full": 1_000.0, "two/full": 1_000.0})
+    contest.run()
+    for name in ("one/full", "two/full"):  # and once one has told its pace, that is what counts
+        assert sum(trial.contender == name and trial.kind == "trial" for trial in contest.folder.trials()) > 3
+
+
+def test_time_that_the_finals_are_foretold_to_need_is_kept_back_before_any_trial_has_told(tmp_path: Path) -> None:
+    for foretold, kind in ((0.0, "trial"), (60.0, "final")):
+        contest = Contest(tmp_path / kind, budget=Budget(trials=500), time_limit=100.0)
+        contest.agenda.expect({"one/full": foretold, "two/full": foretold})
+        first = contest.start()
+        assert first is not None
+        assert first.kind == kind
+
+
 @pytest.mark.parametrize("slots", [1, 2, 4])
 @pytest.mark.parametrize("limit", [100.0, 400.0])
 def test_at_the_time_limit_there_are_winners_and_equally_many_finals(

@@ -73,7 +73,7 @@ def train(scene: dict[str, Any], context: Paired) -> dict[str, Any]:
         "curve": [{k: v for k, v in r.row.items() if k != "device_seconds"} for r in context.reports],
         "model": training.model.state_dict(),
         "notes": training.outcome.notes,
-        "predictions": training._predict(training.validation) if ended == "completed" else None,
+        "predictions": training.predict(training.validation) if ended == "completed" else None,
     }
 
 
