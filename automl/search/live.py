@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from automl.leaderboard.store import now
 from automl.types import Cost, TrialResult, TrialSpec, TrialStatus
 
 
@@ -25,12 +24,11 @@ class Live:
     told: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False
 
-    def result(self) -> TrialResult:
+    def result(self, ended_at: str) -> TrialResult:
         """The line of trials.jsonl, from all that was told."""
         spec, told, curve = self.spec, self.told, self.curve
         spent: dict[str, float] = told.get("spent", {})
         status: TrialStatus = told.get("status") or ("pruned" if self.stopped else "failed")
-        ended_at = now()
         wall = datetime.fromisoformat(ended_at) - datetime.fromisoformat(self.started_at)
         return TrialResult(
             id=spec.id,

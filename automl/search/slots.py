@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -102,3 +104,21 @@ def measured_memory(results: Iterable[TrialResult]) -> dict[str, tuple[int, int]
             peak = max(most, result.cost.peak_memory_bytes)
             found[result.contender] = (peak, min(smallest, gpu_bytes))
     return found
+
+
+@contextmanager
+def starting_at_once(processes: int) -> Iterator[None]:
+    """Let Ray Tune start so many processes at a time, unless the user has said how many.
+
+    Left to itself it starts one at a time for a searcher's trials, and asks for no other meanwhile. The process of
+    a trial that has ended then goes to the one that waits for its own, which is ended.
+    """
+    name = "TUNE_MAX_PENDING_TRIALS_PG"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = str(processes)
+    try:
+        yield
+    finally:
+        del os.environ[name]

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -38,10 +38,10 @@ from ray.tune.search import Searcher
 from automl.errors import DiskFull, is_full_disk
 from automl.leaderboard.store import RunFolder, now
 from automl.search.live import Live
-from automl.search.slots import Slots, measured_memory
+from automl.search.slots import Slots, measured_memory, starting_at_once
 from automl.tracking.base import Tracker
 from automl.training.clock import read_heartbeat
-from automl.training.groups import free_group, trainable
+from automl.training.groups import Trainable, free_group, trainable
 from automl.training.workers import DISK_FULL
 from automl.types import TrialResult, TrialSpec
 
@@ -112,7 +112,17 @@ class Work(Protocol):
 class Sweep:
     """Carries specs from the agenda to Tune's processes, and their messages back."""
 
-    def __init__(self, agenda: Work, folder: RunFolder, tracker: Tracker, slots: Slots) -> None:
+    def __init__(
+        self,
+        agenda: Work,
+        folder: RunFolder,
+        tracker: Tracker,
+        slots: Slots,
+        function: Trainable | None = None,
+        clock: Callable[[], str] = now,
+    ) -> None:
+        """function: trains in place of what the slots ask for. clock: tells the time as records hold it."""
+        self._function, self._clock = function, clock
         self._agenda, self._folder, self._tracker, self._slots = agenda, folder, tracker, slots
         self._live: dict[str, Live] = {}
         self._micro_batches: dict[str, int] = {}
@@ -131,7 +141,7 @@ class Sweep:
             return None
         while (spec := self._agenda.next()) is not None:
             spec = replace(spec, micro_batch=self._micro_batches.get(spec.contender.name, spec.micro_batch))
-            live = Live(spec, started_at=now(), retries=RETRIES - self._attempts[spec.id])
+            live = Live(spec, started_at=self._clock(), retries=RETRIES - self._attempts[spec.id])
             given_up = live.retries < 0
             if not given_up and not self._begin(spec):
                 return None
@@ -219,7 +229,7 @@ class Sweep:
             live.told |= {"spent": read_heartbeat(heartbeat) or live.told.get("spent", {})}
             died_with = "its process, or the whole run with it"
             live.told |= {"status": "failed", "error": f"{died_with}, died {RETRIES + 1} times while it trained"}
-        result = live.result()
+        result = live.result(self._clock())
         try:
             self._agenda.end(result)
         except (OSError, DiskFull) as error:
@@ -272,7 +282,7 @@ class Sweep:
         directory = self._folder.logs / "tune"
         directory.mkdir(parents=True, exist_ok=True)
         slots = self._slots
-        function = trainable(slots.workers, slots.per_worker, slots.mode)
+        function = self._function or trainable(slots.workers, slots.per_worker, slots.mode)
         resources: Any = tune.PlacementGroupFactory([slots.per_worker] * slots.workers)
         if slots.starts_its_workers:  # a CPU held by the trial would be missing to them
             resources = tune.PlacementGroupFactory([{"memory": 1024.0}])
@@ -296,7 +306,7 @@ class Sweep:
             ),
         )
         try:
-            with self._folder.telling_full_disk():
+            with self._folder.telling_full_disk(), starting_at_once(slots.count):
                 tuner.fit()
         except DiskFull as full:
             self._pause = full
@@ -347,6 +357,13 @@ class _Decides(FIFOScheduler):
 
     def __reduce__(self) -> Any:
         return _Decides, (None,)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """None: Tune goes through the trials that wait by itself, a new one taking the process that is free.
+
+        FIFO's own choice looks at every trial that there ever was, at each event, and gives a free process to one
+        whose process is just starting; that one is ended, and where trials are short no second slot ever starts.
+        """
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         assert self._sweep is not None

@@ -26,6 +26,7 @@ from automl.training.standing_group import run_in_standing_group
 from automl.training.workers import (
     EXCHANGE_SECONDS,
     ExchangeBroken,
+    TrainsSpec,
     TrialContext,
     WorkerLost,
     keep_to_share,
@@ -39,6 +40,8 @@ from automl.training.workers import (
 )
 from automl.types import TrialSpec
 
+Trainable = Callable[[dict[str, Any]], None]
+"""The function that Ray Tune calls for every training; config = {"spec": TrialSpec as JSON}."""
 _GROUPS = b"automl_worker_groups"
 
 
@@ -55,29 +58,31 @@ class TrainContext(TrialContext):
 
 
 def trainable(
-    workers: int, worker_resources: Mapping[str, float], mode: WorkersMode
-) -> Callable[[dict[str, Any]], None]:
-    """The function that Ray Tune calls for every training; config = {"spec": TrialSpec as JSON}."""
+    workers: int, worker_resources: Mapping[str, float], mode: WorkersMode, train: TrainsSpec = train_spec
+) -> Trainable:
+    """What trains over so many workers, each of which has these resources. train: what a worker does with a spec."""
 
     def run_here(config: dict[str, Any]) -> None:
         spec = TrialSpec.from_json(config["spec"])
         warm_process(spec.contender.adaptation)
         keep_to_share(worker_resources.get("GPU", 0.0))
         with own_log(spec):
-            train_spec(spec, 1, told_as_json(tune.report))
+            train(spec, 1, told_as_json(tune.report))
 
     def run_with_ray_train(config: dict[str, Any]) -> None:
-        run_group(TrialSpec.from_json(config["spec"]), workers, worker_resources)
+        run_group(TrialSpec.from_json(config["spec"]), workers, worker_resources, train)
 
     def run_with_standing_group(config: dict[str, Any]) -> None:
-        run_in_standing_group(TrialSpec.from_json(config["spec"]), workers, worker_resources)
+        run_in_standing_group(TrialSpec.from_json(config["spec"]), workers, worker_resources, train)
 
     if workers == 1:
         return run_here
     return run_with_ray_train if mode == "train" else run_with_standing_group
 
 
-def run_group(spec: TrialSpec, workers: int, worker_resources: Mapping[str, float]) -> None:
+def run_group(
+    spec: TrialSpec, workers: int, worker_resources: Mapping[str, float], train: TrainsSpec = train_spec
+) -> None:
     """One training over a Ray Train worker group; every report of rank 0 is handed on to Ray Tune.
 
     Raises WorkerLost where a worker's process died: Tune then starts the training again.
@@ -88,13 +93,13 @@ def run_group(spec: TrialSpec, workers: int, worker_resources: Mapping[str, floa
     from ray.tune.integration.ray_train import TuneReportCallback
 
     def worker(config: Mapping[str, Any]) -> None:
-        from ray import train
+        from ray.train import get_context, report
 
         spec = TrialSpec.from_json(config["spec"])
         warm_process(spec.contender.adaptation)
         keep_to_share(worker_resources.get("GPU", 0.0))
-        with own_log(spec, train.get_context().get_world_rank()):
-            train_spec(spec, workers, told_as_json(train.report), TrainContext)
+        with own_log(spec, get_context().get_world_rank()):
+            train(spec, workers, told_as_json(report), TrainContext)
 
     trial_id = tune.get_context().get_trial_id()
     free_group(trial_id)  # of an attempt whose own process died

@@ -28,6 +28,7 @@ from automl.training.context import Report
 from automl.training.workers import (
     EXCHANGE_SECONDS,
     ExchangeBroken,
+    TrainsSpec,
     TrialContext,
     WorkerLost,
     how_it_failed,
@@ -128,9 +129,12 @@ _standing: list[_Group] = []
 """The group of this process, if it has one: it outlives the trainings."""
 
 
-def run_in_standing_group(spec: TrialSpec, workers: int, resources: Mapping[str, float]) -> None:
+def run_in_standing_group(
+    spec: TrialSpec, workers: int, resources: Mapping[str, float], train: TrainsSpec = train_spec
+) -> None:
     """One training over this process and its group, which is started where there is none.
 
+    train: what this process does, the first of them; the others train as ever.
     Raises WorkerLost where a worker's process died: Tune then starts the training again.
     """
     warm_process(spec.contender.adaptation)
@@ -141,7 +145,7 @@ def run_in_standing_group(spec: TrialSpec, workers: int, resources: Mapping[str,
     send = told_as_json(tune.report)
     try:
         with own_log(spec):
-            train_spec(spec, workers, send, partial(_GroupContext, rank=0, world=workers))
+            train(spec, workers, send, partial(_GroupContext, rank=0, world=workers))
         ray.get(others)
     except SystemExit:
         ray.get(others)

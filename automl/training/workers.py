@@ -10,7 +10,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from typing import Any
+from functools import cache
+from typing import Any, Protocol
 
 import ray
 import torch
@@ -52,6 +53,14 @@ def warm_process(adaptation: str) -> None:
     import_for(adaptation)
     device = trial_device()
     torch.ones(8, 8, device=device, requires_grad=True).matmul(torch.ones(8, 8, device=device)).sum().backward()
+    _keep_what_is_imported()
+
+
+@cache
+def _keep_what_is_imported() -> None:
+    """Spare collections between trainings a look at the 240,000 objects of imports: 0.3 s each, now 0.03."""
+    gc.collect()
+    gc.freeze()
 
 
 def free_memory() -> None:
@@ -121,6 +130,18 @@ def _told(report: Report) -> dict[str, Any]:
         "notes": list(report.notes),
         "micro_batch": report.micro_batch,
     }
+
+
+class TrainsSpec(Protocol):
+    """What a worker does with a spec: `train_spec`, or something around it."""
+
+    def __call__(
+        self,
+        spec: TrialSpec,
+        workers: int,
+        send: Callable[[dict[str, Any]], None],
+        make_context: Callable[[SlotClock, Callable[[dict[str, Any]], None]], TrialContext] = ...,
+    ) -> None: ...
 
 
 def train_spec(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +84,18 @@ def test_what_a_training_prints_goes_into_its_own_log(spec: TrialSpec) -> None:
     with workers.own_log(spec):
         pass
     assert not log.exists()
+
+
+def test_what_is_imported_is_left_out_of_collections_and_what_trainings_leave_is_not() -> None:
+    class Left:
+        """Garbage that only a collection frees: it holds itself."""
+
+    workers.warm_process("full")
+    assert gc.get_freeze_count() > 10_000
+    left = Left()
+    left.itself = left  # type: ignore[attr-defined]
+    gone = weakref.ref(left)
+    del left
+    workers.warm_process("full")
+    workers.free_memory()
+    assert gone() is None
