@@ -43,6 +43,7 @@ from automl.types import TrialSpec
 WORDS = 30_000
 CLASSES = 4
 CONFIGS: dict[str, Any] = {
+    "tiny": lambda: BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512),
     "minilm": lambda: BertConfig(
         hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
     ),

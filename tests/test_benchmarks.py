@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
+import os
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from automl.leaderboard.store import RunFolder
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FILES = sorted(BENCHMARKS.glob("*.py"))
@@ -93,3 +97,37 @@ def test_a_replay_prints_every_search_and_repeats_exactly(
         mean, low, high = row["regret"]
         assert 0 <= low <= mean <= high
         assert row["search"] in out
+
+
+def test_simulated_slots_train_every_trial_and_charge_what_they_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # simulated records need not outlive a power cut
+    scale = load(BENCHMARKS / "scale.py", monkeypatch)
+    asked = argparse.Namespace(
+        trials=12, contenders=2, slots=3, seconds=600.0, process_seconds=15.0, budget_in_seconds=False
+    )
+    found = scale.run_slots(asked, tmp_path, {"ray_tune_cpu_ms_a_visit": 5.0, "gap_seconds": {"median": 0.1}})
+    assert found["trials"] == 12
+    assert found["decisions"]["next"]["count"] == 12 + found["finals"]
+    assert 0.5 < found["slots_busy"] < 1
+    assert 0.9 < found["slots_busy_while_trials_wait"] < 1
+    folder = RunFolder(tmp_path / "run")
+    charged = sum(spend.device_seconds for spend in folder.ledger())
+    assert charged == pytest.approx(sum(result.cost.device_seconds for result in folder.trials()))
+    wall = [result.cost.wall_seconds - result.cost.device_seconds for result in folder.trials()]
+    assert min(wall) >= 0
+    assert max(wall) < 60  # a start of a process, and waiting for the driver
+
+
+def test_a_slots_gap_lasts_from_a_trials_last_word_to_the_next_ones_first_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overhead = load(BENCHMARKS / "overhead.py", monkeypatch)
+    places = [
+        {"process": process, "began_at": begin, "first_step_at": begin + 0.25, "sent_at": end}
+        for process, begin, end in ((1, 0.0, 5.0), (2, 0.0, 8.0), (1, 5.5, 9.0), (2, 8.25, 9.5))
+    ]
+    assert overhead.gaps_between(places, overhead.SLOTS["one"]) == [0.75, 0.5]
+    one_after_the_other = [places[0], places[2] | {"process": 3}]
+    assert overhead.gaps_between(one_after_the_other, overhead.SLOTS["train"]) == [0.75]
