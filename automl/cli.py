@@ -181,8 +181,14 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="*", help="look these up as `run --models` would")
 
 
+def _add_watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run folder, of a run that goes on or has ended")
+    parser.add_argument("--once", action="store_true", help="one frame, and no more")
+
+
 def _add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", nargs="?", default="runs", help="where to look (default runs)")
+    _json(parser, "every run with its state, best score and cost")
 
 
 def _add_sync(parser: argparse.ArgumentParser) -> None:
@@ -207,6 +213,7 @@ COMMANDS: dict[str, tuple[str, Adder]] = {
     "compare": ("the boards of several runs as one, where split, metric and budget agree", _add_compare),
     "predict": ("use a finished run's model on new rows", _add_predict),
     "sync": ("send to W&B what it did not get while the run went on", _add_sync),
+    "watch": ("how a run stands: contenders, trials, spend, time left; it is only read", _add_watch),
     "runs": ("the runs in a folder, and what became of them", _add_runs),
     "models": ("the default models, or where a name leads", _add_models),
     "spaces": ("the search spaces: what is searched, and why", _add_spaces),

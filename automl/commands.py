@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import AutoMLError, RequestError
-from automl.terminal import print_board, safe
+from automl.terminal import print_board, safe, seconds_text
 
 if TYPE_CHECKING:
     from automl.config import RunRequest
@@ -253,28 +253,32 @@ def sync(arguments: argparse.Namespace) -> int:
     return 1 if done.left else 0
 
 
-def runs(arguments: argparse.Namespace) -> int:
-    from automl.errors import RunFolderError
-    from automl.leaderboard.store import RunFolder
+def watch(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
 
-    place = Path(arguments.directory)
-    folders = [RunFolder(path.parent) for path in sorted(place.glob("*/request.yaml"))]
-    if not folders:
-        raise RunFolderError(f"no runs in {place}", "a folder of run folders", "Start one with: automl run DATA")
-    for folder in folders:
-        try:
-            with folder.lock():
-                state = _state(folder.leaderboard_json, f"interrupted; go on with: automl resume {folder.path}")
-        except RunFolderError:
-            state = "running"
-        print(f"{folder.path}  {state}")
+    from automl.leaderboard.store import RunFolder
+    from automl.watch import watch as show
+
+    show(RunFolder.existing(arguments.run), Console(), arguments.once)
     return 0
 
 
-def _state(leaderboard: Path, otherwise: str) -> str:
-    if not leaderboard.exists():
-        return otherwise
-    return safe(json.loads(leaderboard.read_text(encoding="utf-8"))["verdict"])
+def runs(arguments: argparse.Namespace) -> int:
+    from automl.leaderboard.listing import list_runs
+
+    found = list_runs(Path(arguments.directory))
+    print(json.dumps(found, ensure_ascii=False) if arguments.json else "\n".join(map(_run_line, found)))
+    return 0
+
+
+def _run_line(told: dict[str, Any]) -> str:
+    if told["state"] == "interrupted":
+        return f"{told['run']}  interrupted; go on with: automl resume {told['run']}"
+    if told["state"] == "running":
+        return f"{told['run']}  running"
+    best = f"{told['best']:.4f} {told['metric']}, " if told["best"] is not None else ""
+    cost = f"{seconds_text(told['device_seconds'])}: " if told["device_seconds"] else ""
+    return f"{told['run']}  {best}{cost}{safe(told['verdict'])}"
 
 
 def models(arguments: argparse.Namespace) -> int:
@@ -376,6 +380,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
         compare,
         predict,
         sync,
+        watch,
         runs,
         models,
         spaces,

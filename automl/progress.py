@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -94,6 +94,16 @@ class LiveView(Tracker):
         self._live: Live | None = None
         self._lock = threading.RLock()  # the table is drawn by a thread of its own
 
+    @classmethod
+    def of_records(cls, info: RunInfo, console: Console, elapsed: float, phase: str) -> Self:
+        """The view of a run whose folder is read: nothing is printed, and its clock stands at `elapsed`."""
+        view = cls(console, lambda: elapsed)
+        view._began = view._started_at = 0.0
+        view._phase = phase
+        view._take(info)
+        view._spent_at_start = 0.0
+        return view
+
     # -- events -------------------------------------------------------------------------------------------
 
     def note(self, text: str) -> None:
@@ -108,27 +118,32 @@ class LiveView(Tracker):
     def start(self, info: RunInfo) -> None:
         budget = info.budget
         with self._lock:
-            self._info, self._started_at = info, self._clock()
-            for contender in info.contenders:
-                self._standings[contender.name] = Standing(
-                    trials_planned=budget.trials,
-                    finals_planned=2 * len(info.seeds),  # the winner's and the untuned recipe's
-                    seconds_allowed=budget.device_seconds,
-                )
-            for result in RunFolder(info.run_directory).trials():  # a resumed run has some already
-                if result.contender in self._standings:
-                    self._standings[result.contender].results[result.id] = result
+            self._started_at = self._clock()
+            self._take(info)
             self._spent_at_start = self._spent()
         each = f"{budget.trials} trials" if budget.trials else f"{seconds_text(budget.device_seconds)} of device time"
         self._line(f"{len(info.contenders)} contenders, {each} each, {len(info.seeds)} seeds in the finals")
         if self._console.is_terminal:
             self._live = Live(
                 console=self._console,
-                get_renderable=self._table,
+                get_renderable=self.table,
                 refresh_per_second=_REFRESHES_PER_SECOND,
                 vertical_overflow="crop",
             )
             self._live.start()
+
+    def _take(self, info: RunInfo) -> None:
+        """A standing for every contender, with what its run folder holds already."""
+        self._info = info
+        for contender in info.contenders:
+            self._standings[contender.name] = Standing(
+                trials_planned=info.budget.trials,
+                finals_planned=2 * len(info.seeds),  # the winner's and the untuned recipe's
+                seconds_allowed=info.budget.device_seconds,
+            )
+        for result in RunFolder(info.run_directory).trials():  # a resumed run has some already
+            if result.contender in self._standings:
+                self._standings[result.contender].results[result.id] = result
 
     def trial_started(self, spec: TrialSpec) -> None:
         with self._lock:
@@ -147,7 +162,7 @@ class LiveView(Tracker):
                 standing.results[result.id] = result
         failed = result.status in ("failed", "out_of_memory")
         if self._live is None or failed:  # in a terminal the table tells the rest
-            self._line(self._sentence(result), style="red" if failed else "")
+            self._line(self.sentence(result), style="red" if failed else "")
 
     def close(self, status: str) -> None:
         if self._live is not None:
@@ -164,7 +179,7 @@ class LiveView(Tracker):
         line = Text(elapsed + safe(text), style=style)
         self._console.print(line, soft_wrap=not self._console.is_terminal)
 
-    def _sentence(self, result: TrialResult) -> str:
+    def sentence(self, result: TrialResult) -> str:
         names = {"trial": f"trial {result.number}", "final": "final", "default": "untuned final"}
         what = names.get(result.kind, result.kind)
         seed = f", seed {result.seed}" if result.kind in ("final", "default") else ""
@@ -195,7 +210,7 @@ class LiveView(Tracker):
         limit = self._info.time_limit_seconds
         return left if limit is None else min(left, max(0.0, limit - (self._clock() - self._began)))
 
-    def _table(self) -> RenderableType:
+    def table(self) -> RenderableType:
         with self._lock:
             wide = self._console.width >= NARROW
             table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

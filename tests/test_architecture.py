@@ -26,9 +26,10 @@ LEVELS = {
     "api": 8,
     "terminal": 9,
     "progress": 10, "doctor": 10,
-    "commands": 11,
-    "cli": 12,
-    "__init__": 13, "__main__": 13,
+    "watch": 11,
+    "commands": 12,
+    "cli": 13,
+    "__init__": 14, "__main__": 14,
 }  # fmt: skip
 # The first level knows errors and types of its own level's neighbours: errors are for everyone.
 FOR_EVERYONE = {"errors", "types"}

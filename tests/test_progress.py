@@ -72,7 +72,7 @@ def drawn(live: LiveView, width: int = 120) -> str:
     """The table as a terminal of that width would show it."""
     screen = io.StringIO()
     live._console.width = width
-    Console(file=screen, width=width, color_system=None).print(live._table())
+    Console(file=screen, width=width, color_system=None).print(live.table())
     return screen.getvalue()
 
 
