@@ -86,13 +86,15 @@ def _leakage(run: Records) -> Told:
     """What was seen, and what of it was left as it was: a given part is never changed."""
     found = [one for one in run.folder.profile().get("findings", []) if one["kind"] in _COMPARED]
     unlooked = [one["what"] for one in found if not one["count"]]
-    seen = {one["kind"]: 0 for one in found if one["count"]}
+    seen: dict[str, int] = {}
     for one in found:
         seen[one["kind"]] = seen.get(one["kind"], 0) + one["count"]
     repaired = sum(one["count"] for one in run.folder.cleaning().get("repairs", []))
     told = ", ".join(f"{kind.replace('_', ' ')} {count:,}" for kind, count in seen.items() if count) or "nothing"
     told = f"repeated, on both sides or telling of the target: {told}; {repaired:,} rows repaired or taken out"
     left = [kind.replace("_", " ") for kind in _LEFT if seen.get(kind)]
+    if "label_errors" not in seen:
+        unlooked.append("wrong labels were not looked for: automl inspect --label-errors does")
     if left or unlooked:
         kept = [f"left as they were: {listed(left)}"] if left else []
         return "partly", "; ".join([told, *kept, *unlooked])
