@@ -314,7 +314,9 @@ class Agenda:
         if row["samples_seen"] >= spec.horizon_samples:
             return True  # it has only to end
         left = self._ledger.left_for_search(entry.contender.name)
-        if left is not None and left - entry.pace.running_seconds <= 0:
+        # The others cannot be stopped before they tell of themselves, and what they spend until then is spent.
+        others = sum(entry.pace.until_next(name) for name in entry.running if name != spec.id)
+        if left is not None and left - entry.pace.running_seconds - others <= 0:
             entry.cut_by = "its share of the budget"
         elif self._search_time_is_up():
             entry.cut_by = "the time"

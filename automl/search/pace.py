@@ -20,6 +20,8 @@ class Pace:
         self._whole: list[float] = []
         self._cut: list[float] = []
         self._running: dict[str, tuple[float, float]] = {}
+        self._until_next: dict[str, float] = {}
+        self._longest_wait = 0.0
         self._device, self._wall = 0.0, 0.0
 
     def expect(self, device_seconds: float, workers: int) -> None:
@@ -29,10 +31,14 @@ class Pace:
     def report(self, training: str, row: Mapping[str, Any]) -> None:
         """An evaluation of a running training, which tells what it has spent so far."""
         spent = float(row.get("device_seconds") or 0.0)
+        wait = spent - self._running.get(training, (0.0, 0.0))[0]
+        self._longest_wait = max(self._longest_wait, wait)
+        self._until_next[training] = wait if row["samples_seen"] < self._horizon else 0.0
         self._running[training] = (spent, self._extrapolated(spent, row["samples_seen"]))
 
     def end(self, result: TrialResult) -> None:
         self._running.pop(result.id, None)
+        self._until_next.pop(result.id, None)
         spent, samples = result.cost.device_seconds, result.cost.samples_seen
         if result.status == "completed":
             self._whole.append(spent)
@@ -65,6 +71,10 @@ class Pace:
     def running_seconds(self) -> float:
         """Device-seconds that running trainings have told of: they are spent, though not in the ledger yet."""
         return sum(spent for spent, _ in self._running.values())
+
+    def until_next(self, training: str) -> float:
+        """Device-seconds that a running training may spend from what it last told of to what it tells of next."""
+        return self._until_next.get(training, self._longest_wait)
 
     def still_needed(self, training: str) -> float:
         """Device-seconds that a running training will take to its end."""
