@@ -282,7 +282,7 @@ def test_plan_and_dry_run_say_the_same_and_write_nothing(capsys: pytest.CaptureF
     assert again.startswith(terms + "\n\n")  # what it costs is measured anew
     assert "could not be tried" not in cost + again
     head, contender, *rest = cost.splitlines()[1:]
-    assert head.split("  ")[-1] == "memory"
+    assert head.split()[-1] == "memory"
     assert contender.startswith("  all-minilm-l6-v2/full  ")
     assert len(contender) == len(head)  # aligned
     assert [line.split()[0] for line in rest if line] == ["time", "memory", "disk", "shows", "in", "assumed"]

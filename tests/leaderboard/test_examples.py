@@ -15,7 +15,7 @@ from automl.leaderboard.board import make_board
 from automl.leaderboard.examples import cut, examples, thumbnail
 from automl.leaderboard.report import write_report
 from automl.leaderboard.store import RunFolder
-from automl.tracking.wandb import WITHOUT_ROWS
+from automl.tracking.describe import WITHOUT_ROWS
 from tests.leaderboard.run_folder import Contest, Plan
 from tests.leaderboard.test_report import Page
 

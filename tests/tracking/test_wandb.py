@@ -124,7 +124,8 @@ def stored_table(directory: Path, path: str) -> str:
 def test_a_model_goes_back_to_its_final_and_its_data(followed) -> None:  # type: ignore[no-untyped-def]
     runs, _, _ = followed
     final = runs["all-minilm-l6-v2/full/final-seed-11"]
-    used, model = final.artifacts[0], final.artifacts[-1]
+    used = next(one for one in final.artifacts if one.type == "dataset")
+    (model,) = [one for one in final.artifacts if one.type == "model"]
     assert (used.name, used.type, used.uses, used.files) == ("reviews-data", "dataset", True, ("data.json",))
     assert (model.name, model.type, model.uses) == ("reviews-model", "model", False)
     assert set(model.aliases) >= {"best", "rank-1", "all-minilm-l6-v2-full"}
