@@ -1,13 +1,19 @@
-"""Calls made one after the other on a thread of their own, so that a slow network never holds up a run."""
+"""Tracking on a thread of its own, one call after the other, so that a slow network never holds up a run."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
-Call = Callable[[], None]
+from automl.tracking.base import Insights, RunInfo, Tracker
+from automl.types import TrialResult, TrialSpec
+
+Call = Callable[[], object]
 
 
 class BackgroundCalls:
@@ -55,3 +61,88 @@ class BackgroundCalls:
                 function()
             except Exception as error:
                 self.error = error
+
+
+class BackgroundTracker(Tracker):
+    """Hands a run's events to its own thread. The first call that raises ends the tracking, with one line to `note`.
+
+    service: its name for people. note: gets a line where something goes wrong, on the driver's thread.
+    Nothing is passed on before `_begin` and after `_wind_up`.
+    """
+
+    def __init__(self, service: str, note: Callable[[str], None]) -> None:
+        self._service, self._tell = service, note
+        self._calls = BackgroundCalls(service)
+        self._info: RunInfo | None = None
+        self._failed = False
+
+    # -- the tracker's events, on the driver's thread ------------------------------------------------------
+
+    def trial_started(self, spec: TrialSpec) -> None:
+        self._later(lambda: self._open(spec))
+
+    def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+        copy = dict(row)
+        self._later(lambda: self._log(spec, copy))
+
+    def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
+        self._later(lambda: self._end(spec, result))
+
+    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
+        board, paths = dict(leaderboard), dict(files)
+        self._later(lambda: self._publish(board, paths, insights))
+
+    def _begin(self, info: RunInfo, first: Call) -> None:
+        self._info = info
+        self._later(first)
+
+    def _wind_up(self, status: str, seconds: float, late: Callable[[], str]) -> None:
+        """Wait so long for what is left to send; `late` words where it takes longer."""
+        if self._info is None:
+            return
+        self._later(lambda: self._close(status))
+        done = self._calls.finish(seconds)
+        self._pass_on_lines()
+        if not done and not self._failed:
+            self._tell(late())
+        self._info = None
+
+    def _later(self, call: Call) -> None:
+        if self._info is not None:
+            self._calls.call(call)
+            self._pass_on_lines()
+
+    def _pass_on_lines(self) -> None:
+        for line in self._calls.take_lines():
+            self._tell(line)
+        if (error := self._calls.error) is not None and not self._failed:
+            self._failed = True
+            what = f"{self._service} tracking stopped ({one_line(error)})"
+            self._tell(f"{what}; the run goes on, its records are in the run folder")
+
+    # -- what happens there, on the thread of its own ------------------------------------------------------
+
+    @abstractmethod
+    def _open(self, spec: TrialSpec) -> object:
+        """A training got a slot."""
+
+    @abstractmethod
+    def _log(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+        """One evaluation."""
+
+    @abstractmethod
+    def _end(self, spec: TrialSpec, result: TrialResult) -> None:
+        """A training ended."""
+
+    @abstractmethod
+    def _publish(self, board: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
+        """The board is out."""
+
+    @abstractmethod
+    def _close(self, status: str) -> None:
+        """The run ended."""
+
+
+def one_line(error: BaseException) -> str:
+    """Its kind and the beginning of its message."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import MissingExtra
-from automl.tracking.background import BackgroundCalls
-from automl.tracking.base import Insights, RunInfo, Tracker
+from automl.tracking.background import BackgroundTracker
+from automl.tracking.base import Insights, RunInfo
 from automl.tracking.describe import (
     STEP,
     benchmark_config,
@@ -32,7 +32,7 @@ _ID = "automl.id"
 _LONGEST_VALUE, _MOST_PARAMETERS = 500, 100  # what every version of the server takes at once
 
 
-class MlflowTracker(Tracker):
+class MlflowTracker(BackgroundTracker):
     """Follows a run in MLflow; an experiment a run folder's name. The first call that fails ends the tracking.
 
     uri: http(s)://, sqlite:/// or a folder. share_examples: whether rows may leave this machine.
@@ -43,55 +43,22 @@ class MlflowTracker(Tracker):
     ) -> None:
         if find_spec("mlflow") is None:
             raise MissingExtra.of("mlflow", "mlflow", "--mlflow")
-        self._uri, self._share_examples, self._tell = uri, share_examples, note
-        self._calls = BackgroundCalls("mlflow")
-        self._info: RunInfo | None = None
+        super().__init__("MLflow", note)
+        self._uri, self._share_examples = uri, share_examples
         self._client: Any = None
         self._experiment = self._token = ""
         self._runs: dict[str, str] = {}
         self._seen: dict[str, float] = {}
-        self._failed = False
 
     # -- the tracker's events, on the driver's thread ------------------------------------------------------
 
     def start(self, info: RunInfo) -> None:
-        self._info = info
         self._token = benchmark_token(info.run_directory / "mlflow", info.name)
-        self._later(lambda: self._connect(info))
-
-    def trial_started(self, spec: TrialSpec) -> None:
-        self._later(lambda: self._begin(spec))
-
-    def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
-        copy = dict(row)
-        self._later(lambda: self._log(spec, copy))
-
-    def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
-        self._later(lambda: self._end(spec, result))
-
-    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
-        board, paths = dict(leaderboard), dict(files)
-        self._later(lambda: self._publish(board, paths))
+        self._begin(info, lambda: self._connect(info))
 
     def close(self, status: str) -> None:
-        if self._info is None:
-            return
-        self._later(lambda: self._close(status))
-        if not self._calls.finish(SECONDS_TO_SEND_THE_REST):
-            self._tell("MLflow has not taken everything in time; the run's records are in its folder")
-        self._tell_failure()
-        self._info = None
-
-    def _later(self, function: Callable[[], None]) -> None:
-        if self._info is not None:
-            self._calls.call(function)
-            self._tell_failure()
-
-    def _tell_failure(self) -> None:
-        if (error := self._calls.error) is not None and not self._failed:
-            self._failed = True
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-            self._tell(f"MLflow tracking stopped ({reason}); the run goes on, its records are in the run folder")
+        late = "MLflow has not taken everything in time; the run's records are in its folder"
+        self._wind_up(status, SECONDS_TO_SEND_THE_REST, lambda: late)
 
     # -- what happens in MLflow, on the thread of its own --------------------------------------------------
 
@@ -111,9 +78,6 @@ class MlflowTracker(Tracker):
             self._experiment = self._client.create_experiment(info.name, artifact_location=place)
         tags = {"automl.job_type": "benchmark", "automl.task": info.task}
         self._runs[""] = self._run("", info.name, tags, benchmark_config(info))
-
-    def _begin(self, spec: TrialSpec) -> None:
-        self._open(spec)
 
     def _open(self, spec: TrialSpec) -> str:
         if spec.id not in self._runs:
@@ -170,7 +134,7 @@ class MlflowTracker(Tracker):
         del self._runs[spec.id]
         self._seen.pop(spec.id, None)
 
-    def _publish(self, board: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+    def _publish(self, board: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
         run = self._runs[""]
         scores = {f"test/{row['contender']}": row.get("test_mean") for row in board["rows"]}
         self._log_numbers(run, {_allowed(name): value for name, value in numbers(scores).items()}, 0)

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from automl.errors import MissingExtra
 from automl.tracking import wandb_board
-from automl.tracking.background import BackgroundCalls
-from automl.tracking.base import Insights, RunInfo, ShippedModel, Tracker
+from automl.tracking.background import BackgroundTracker, one_line
+from automl.tracking.base import Insights, RunInfo, ShippedModel
 from automl.tracking.describe import (
     STEP,
     benchmark_config,
@@ -46,7 +46,7 @@ _SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
-class WandbTracker(Tracker):
+class WandbTracker(BackgroundTracker):
     """Follows a run in W&B. Nothing is written before `start`; nothing that goes wrong in W&B is raised.
 
     directory: the folder named wandb that W&B fills; the run folder's when None.
@@ -66,17 +66,15 @@ class WandbTracker(Tracker):
     ) -> None:
         if mode != "disabled" and find_spec("wandb") is None:
             raise MissingExtra.of("wandb", "wandb", "--wandb")
+        super().__init__("W&B", note)
         self._project, self._entity, self._directory = project, entity, directory
-        self._share_examples, self._tell = share_examples, note
+        self._share_examples = share_examples
         self._asked_mode: Mode | None = mode
         self._mode: Mode = "disabled"
-        self._calls = BackgroundCalls("wandb")
         self._runs: dict[str, Any] = {}
         self._ids: dict[str, str] = {}
         self._seen: dict[str, float] = {}
-        self._info: RunInfo | None = None
         self._token = ""
-        self._failed = False
 
     # -- the tracker's events, on the driver's thread ------------------------------------------------------
 
@@ -86,49 +84,18 @@ class WandbTracker(Tracker):
             self._tell(reason)
         if self._mode == "disabled":
             return
-        self._info = info
         self._directory = self._directory or info.run_directory / "wandb"
         if self._directory.name != "wandb":
             self._directory /= "wandb"  # W&B would make it itself, and only there
         self._token = benchmark_token(self._directory, info.name)
-        self._later(lambda: self._start_benchmark(info))
-
-    def trial_started(self, spec: TrialSpec) -> None:
-        self._later(lambda: self._open(spec))
-
-    def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
-        copy = dict(row)
-        self._later(lambda: self._log(spec, copy))
-
-    def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
-        self._later(lambda: self._end(spec, result))
-
-    def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
-        board, paths = dict(leaderboard), dict(files)
-        self._later(lambda: self._publish(board, paths, insights))
+        self._begin(info, lambda: self._start_benchmark(info))
 
     def close(self, status: str) -> None:
-        if self._info is None:
-            return
-        self._later(lambda: self._close(status))
-        done = self._calls.finish(SECONDS_TO_SEND_THE_REST[self._mode])
-        self._pass_on_lines()
-        if not done and not self._failed:
-            self._tell(f"W&B is still sending; the rest later with: {self._sync_command}")
-        self._info = None
-
-    def _later(self, function: Callable[[], None]) -> None:
-        if self._info is not None:
-            self._calls.call(function)
-            self._pass_on_lines()
-
-    def _pass_on_lines(self) -> None:
-        for line in self._calls.take_lines():
-            self._tell(line)
-        if self._calls.error is not None and not self._failed:
-            self._failed = True
-            reason = _one_line(self._calls.error)
-            self._tell(f"W&B tracking stopped ({reason}); the run goes on, its records are in the run folder")
+        self._wind_up(
+            status,
+            SECONDS_TO_SEND_THE_REST.get(self._mode, 0.0),
+            lambda: f"W&B is still sending; the rest later with: {self._sync_command}",
+        )
 
     @property
     def _sync_command(self) -> str:
@@ -239,7 +206,7 @@ class WandbTracker(Tracker):
         except Exception as error:  # a wrong key, no network, a refused project: each has its own type
             if self._mode != "online":
                 raise
-            self._go_offline(f"cannot be reached ({_one_line(error)})")
+            self._go_offline(f"cannot be reached ({one_line(error)})")
         # W&B's service holds the id of the run that could not begin. Without other runs it can be ended, and
         # the id is free; else the run takes an id of its own, which is as good: no server knows the first.
         if self._runs:
@@ -291,9 +258,9 @@ class WandbTracker(Tracker):
             log()
         except Exception as error:
             if self._mode == "online":
-                self._go_offline(f"does not take artifacts ({_one_line(error)})")
+                self._go_offline(f"does not take artifacts ({one_line(error)})")
             else:
-                self._calls.say(f"W&B: an artifact was not logged ({_one_line(error)})")
+                self._calls.say(f"W&B: an artifact was not logged ({one_line(error)})")
 
     def _finish(self, run: Any, exit_code: int) -> None:
         """End a run. What was not sent within its patience stays in its file, which the run's end makes whole."""
@@ -313,10 +280,6 @@ class WandbTracker(Tracker):
         if self._mode == "online":
             self._mode = "offline"
             self._calls.say(f"W&B {reason}; offline now, later: {self._sync_command}")
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
 def choose_mode(asked: Mode | None) -> tuple[Mode, str]:
