@@ -35,7 +35,9 @@ def make_plan(
     probes = {name: Probe.from_json(values) for name, values in stored.get("probes", {}).items()}
     started = time.monotonic()
     found = probe_contenders(
-        [_first_trial(one, contest) for one in templates if one.contender.name not in probes], slots
+        [_first_trial(one, contest) for one in templates if one.contender.name not in probes],
+        slots,
+        contest.get("time_limit_seconds"),
     )
     seconds = time.monotonic() - started
     # starting a process, and importing what a training needs, is what a probe took beside its steps

@@ -19,11 +19,15 @@ from automl.types import Probe, TrialSpec
 
 LONGEST_SECONDS = 120.0
 """A probe that takes longer is given up: the run finds out by itself."""
+LIMIT_SHARE = 0.1
+"""All probes together may take so much of a time limit."""
 MOST_REPEATS = 8
 """Slots beyond so many are not filled only to be as busy as they will be."""
 
 
-def probe_contenders(specs: Sequence[TrialSpec], slots: Slots) -> dict[str, Probe]:
+def probe_contenders(
+    specs: Sequence[TrialSpec], slots: Slots, time_limit_seconds: float | None = None
+) -> dict[str, Probe]:
     """What a training of each spec costs, by contender; a probe that broke says why.
 
     They run as many at a time as trainings will: alone on a machine a training is faster than beside others. Needs
@@ -40,7 +44,8 @@ def probe_contenders(specs: Sequence[TrialSpec], slots: Slots) -> dict[str, Prob
     for number in range(repeats):
         spec = _share_of(specs[number % len(specs)], slots.workers)
         running[measure.remote(spec.to_json(), slots.gpus)] = spec.contender.name
-    ended, late = ray.wait(list(running), num_returns=len(running), timeout=LONGEST_SECONDS * waves)
+    patience = patience_seconds(waves, time_limit_seconds)
+    ended, late = ray.wait(list(running), num_returns=len(running), timeout=patience)
     for one in late:
         ray.cancel(one, force=True)
     found: dict[str, Probe] = {}
@@ -48,9 +53,15 @@ def probe_contenders(specs: Sequence[TrialSpec], slots: Slots) -> dict[str, Prob
         probe = _answer(one, running[one])
         found[probe.contender] = _slower(probe, found.get(probe.contender))
     for one in late:
-        told = f"not even a few steps ended within {LONGEST_SECONDS:.0f} s"
+        told = f"not even a few steps ended within {patience:.0f} s"
         found.setdefault(running[one], Probe(contender=running[one], error=told))
     return found
+
+
+def patience_seconds(waves: int, time_limit_seconds: float | None) -> float:
+    """Seconds until all probes are given up that have not ended."""
+    most = LONGEST_SECONDS * waves
+    return most if time_limit_seconds is None else min(most, LIMIT_SHARE * time_limit_seconds)
 
 
 def _share_of(spec: TrialSpec, workers: int) -> TrialSpec:
