@@ -112,7 +112,7 @@ def _ignored(findings: Sequence[Mapping[str, Any]], trials: Sequence[TrialResult
     for one in standing:
         kind = str(one["kind"]).replace("_", " ").capitalize()
         what = "the table of findings has the rest, which quotes the data" if finding_quotes(one) else one["what"]
-        yield f"{kind}, {one['count']:,} rows: {what}. Advice: {one['suggestion']}."
+        yield f"{kind}, {one['count']:,} row{'s' if one['count'] != 1 else ''}: {what}. Advice: {one['suggestion']}."
     notes = Counter(note for trial in trials for note in trial.notes)
     for note, count in notes.most_common(_MOST_NOTES):
         yield f"{count} training{'s' if count != 1 else ''}: {note}."
