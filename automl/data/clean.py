@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,18 @@ class Repair:
 
 
 def clean(
-    parts: Mapping[str, Keyed], on: frozenset[str], near: Codes | None = None, classified: bool = True
+    parts: Mapping[str, Keyed],
+    on: frozenset[str],
+    near: Mapping[str, Codes] = MappingProxyType({}),
+    classified: bool = True,
 ) -> tuple[dict[str, Mask], list[Repair]]:
     """Which rows of each part stay, and one repair for each reason to leave rows out.
 
     on: the names of the repairs that are made (repairs.py). Training rows go where their input is blank or broken,
     their label missing, their input labelled in two ways, their input and label a repetition, or their input one of a
     given validation or test. Other parts lose only rows without a label, which nothing can be scored on.
-    near: equal where training rows are nearly equal. classified: whether labels are classes, which can contradict.
+    near: of each part, equal where rows are nearly equal, over all parts; empty where they were not compared.
+    classified: whether labels are classes, which can contradict.
     """
     keep: dict[str, Mask] = {}
     repairs: list[Repair] = []
@@ -69,6 +74,10 @@ def clean(
             shared = overlapping(train.keys, stay, other.keys[~other.blank])
             what = f"rows whose {noun} stands in the {name} rows removed"
             remove("split-overlap", "split_overlap", what, shared)
+            if name in near and "train" in near:
+                nearly = overlapping(near["train"], stay, near[name][~other.blank])
+                what = f"rows whose {noun} nearly stands in the {name} rows removed"
+                remove("near-overlaps", "near_split_overlap", what, nearly)
     if classified and train.labels is not None:
         if "majority-label" in on:
             what = f"rows removed whose {noun} stands more often with another label, or as often"
@@ -78,8 +87,9 @@ def clean(
         remove("conflicting-labels", "conflicting_labels", what, torn)
     twice = repeated(train.keys, stay)
     remove("exact-duplicates", "exact_duplicates", f"repetitions of another row removed, {aside}", twice)
-    if near is not None:
-        remove("near-duplicates", "near_duplicates", "rows that nearly repeat another removed", repeated(near, stay))
+    if "train" in near:
+        nearly = repeated(near["train"], stay)
+        remove("near-duplicates", "near_duplicates", "rows that nearly repeat another removed", nearly)
     keep["train"] = stay
     return keep, repairs
 

@@ -75,7 +75,7 @@ def write_cleaned(
     seen = inspect_parts(parts, target, text, image)
     classified = (seen.roles.task or "").endswith("classification")
     seen, mended = mended_inspection(seen, on)
-    keep, removed = clean(seen.keyed, on, seen.near.get("train"), classified)
+    keep, removed = clean(seen.keyed, on, seen.near, classified)
     ending = out.suffix if alone else _ending(seen)
     files, rows = [], {}
     for name, part in seen.keyed.items():

@@ -19,6 +19,8 @@ ALIKE = 0.8
 FAINT = 3.0
 """Two pictures are, where their 16 x 16 grey miniatures differ by so many of 255 steps at most (root mean square)."""
 MOST_TEXTS, MOST_PICTURES = 50_000, 20_000
+ORDER = ("train", "validation", "test")
+"""What is earlier: a later part's rows are looked for in the parts before it."""
 _PIECE = 5
 _MOST_CHARACTERS = 5_000
 _BANDS, _BAND_ROWS = 16, 4  # texts that are alike to 0.8 meet in a band in 9,998 of 10,000 cases
@@ -36,7 +38,7 @@ def find_near(
     Rows that are equal are counted elsewhere, not here. A note where there are too many rows to compare. Also by part
     the numbers that are equal where rows are nearly equal, over all parts; empty where they were not compared.
     """
-    parts = list(keyed.values())
+    parts = [keyed[name] for name in ORDER if name in keyed]
     rows = sum(len(part.keys) for part in parts)
     most = MOST_PICTURES if looks else MOST_TEXTS
     if rows > most:
@@ -54,30 +56,41 @@ def find_near(
         own[part.name] = codes[start : start + len(part.keys)]
         start += len(part.keys)
     findings: list[Finding] = []
-    seen = np.empty(0, np.int64)
-    keys = np.empty(0, np.int64)
-    for part in parts:
+    for place, part in enumerate(parts):
         findings += _within(part, own[part.name], how)
-        findings += _across(part, own[part.name], seen, keys, how)
-        seen = np.union1d(seen, own[part.name][~part.blank])
-        keys = np.union1d(keys, part.keys[~part.blank])
+        findings += _across(part, parts[:place], own, how)
     return findings, own
 
 
-def _across(part: Keyed, codes: Codes, seen: Codes, keys: Codes, how: str) -> list[Finding]:
-    where = ~part.blank & np.isin(codes, seen) & ~np.isin(part.keys, keys)
-    if not where.any():
-        return []
-    return [
-        Finding(
-            kind="near_split_overlap",
-            severity="warn",
-            count=int(where.sum()),
-            what=f"{part.name} rows that nearly stand in an earlier part too: {how}",
-            suggestion="kept; the score may be too good: look at a few, and take out of train what is the same",
-            rows=first_rows(part.numbers, where),
+def _across(part: Keyed, before: Sequence[Keyed], own: Mapping[str, Codes], how: str) -> list[Finding]:
+    """What of a later part nearly stands in each earlier one, a row at the first of them that has its like."""
+    left = ~part.blank & ~np.isin(
+        part.keys, np.concatenate([np.empty(0, np.int64), *(b.keys[~b.blank] for b in before)])
+    )
+    findings = []
+    for earlier in before:
+        where = left & np.isin(own[part.name], own[earlier.name][~earlier.blank])
+        left &= ~where
+        if not where.any():
+            continue
+        suggestion = "kept: both parts were given; read the validation score with care"
+        if earlier.name == "train":
+            twins = int((~earlier.blank & np.isin(own["train"], own[part.name][where])).sum())
+            suggestion = (
+                "kept; the score may be too good: look at a few; --clean near-overlaps takes "
+                f"{twins:,} row{'s' if twins != 1 else ''} out of train for them"
+            )
+        findings.append(
+            Finding(
+                kind="near_split_overlap",
+                severity="warn",
+                count=int(where.sum()),
+                what=f"{part.name} rows that nearly stand in {earlier.name} too: {how}",
+                suggestion=suggestion,
+                rows=first_rows(part.numbers, where),
+            )
         )
-    ]
+    return findings
 
 
 def _within(part: Keyed, codes: Codes, how: str) -> list[Finding]:

@@ -80,7 +80,7 @@ def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[Prepared
     on = chosen(request.clean)
     seen, mended = mended_inspection(seen, on)
     keyed = {name: seen.keyed[name] for name in usable}
-    keep, repairs = clean(keyed, on, seen.near.get("train"))
+    keep, repairs = clean(keyed, on, seen.near)
     repairs = mended + repairs
     kept = {name: _keep(keyed[name], seen.roles.inputs, keep[name]) for name in usable}
     pictured = any(part.content is not None for part in keyed.values())

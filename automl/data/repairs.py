@@ -31,6 +31,7 @@ REPAIRS: dict[str, Named] = {
     "conflicting-labels": Named("drop training rows whose input stands with more than one label", True),
     "majority-label": Named("keep those with the label that most of them have, and drop the others and ties", False),
     "exact-duplicates": Named("drop repetitions of a training row, case and white space aside", True),
+    "near-overlaps": Named("drop training rows that nearly stand in a given validation or test", False),
     "near-duplicates": Named("drop training rows that nearly repeat another", False),
     "mojibake": Named("mend letters of the training texts that a wrong encoding garbled (ftfy)", False),
     "html-entities": Named("write &amp; and its likes in the training texts as the characters they mean", False),

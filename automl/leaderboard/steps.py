@@ -29,7 +29,7 @@ _COMPARED = (
     "near_split_overlap", "group_overlap", "target_leak", "drift",
 )  # fmt: skip
 _LEFT = ("near_split_overlap", "group_overlap", "label_errors", "drift")
-"""Findings that are told and never repaired."""
+"""Findings that are told, and repaired only where a user says so."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,11 @@ def _leakage(run: Records) -> Told:
     seen: dict[str, int] = {}
     for one in found:
         seen[one["kind"]] = seen.get(one["kind"], 0) + one["count"]
-    repaired = sum(one["count"] for one in run.folder.cleaning().get("repairs", []))
+    repairs = run.folder.cleaning().get("repairs", [])
+    repaired, mended = sum(one["count"] for one in repairs), {one["kind"] for one in repairs}
     told = ", ".join(f"{kind.replace('_', ' ')} {count:,}" for kind, count in seen.items() if count) or "nothing"
     told = f"repeated, on both sides or telling of the target: {told}; {repaired:,} rows repaired or taken out"
-    left = [kind.replace("_", " ") for kind in _LEFT if seen.get(kind)]
+    left = [kind.replace("_", " ") for kind in _LEFT if seen.get(kind) and kind not in mended]
     if "label_errors" not in seen:
         unlooked.append("wrong labels were not looked for: automl inspect --label-errors does")
     if left or unlooked:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,6 +76,39 @@ def test_near_rows_are_counted_beside_the_equal_ones(tmp_path: Path) -> None:
     assert [(f.count, f.rows) for f in found(path, "near_duplicates")] == [(1, (32,))]
     assert [(f.count, f.rows) for f in found(path, "near_split_overlap", test=str(given))] == [(1, (0,))]
     assert [(f.count, f.rows) for f in found(path, "split_overlap", test=str(given))] == [(1, (1,))]
+
+
+def test_near_twins_of_given_rows_leave_train_on_record_where_that_is_asked(tmp_path: Path) -> None:
+    storm = " ".join(FIRST)
+    train = [(sentence(n), "ab"[n % 2]) for n in range(40)] + [
+        (f"{storm} {end}", "a") for end in ("!", "w http://x.y")
+    ]
+    given = [(storm, "a"), (sentence(3), "b"), (sentence(77), "b")]
+    extra = [(sentence(5) + " z", "b"), (storm + "?!", "a"), (sentence(78), "a")]
+    path = write(tmp_path / "a.csv", train)
+    files = {"test": write(tmp_path / "b.csv", given), "validation": write(tmp_path / "c.csv", extra)}
+
+    told = found(path, "near_split_overlap", **{name: str(file) for name, file in files.items()})
+    assert [(one.what.partition(":")[0], one.rows) for one in told] == [
+        ("validation rows that nearly stand in train too", (0, 1)),
+        ("test rows that nearly stand in train too", (0,)),
+    ]
+    assert ["near-overlaps takes 3 rows out of train" in one.suggestion for one in told] == [True, False]
+
+    def prepared(name: str, clean: tuple[str, ...]) -> tuple[PreparedData, list[dict[str, Any]]]:
+        values = {"source": str(path), "clean": clean, **{part: str(file) for part, file in files.items()}}
+        data = prepare(make_request(values), tmp_path / name)
+        return data, json.loads((tmp_path / name / "cleaning.json").read_text())["repairs"]
+
+    kept, repairs = prepared("kept", ())
+    assert not [one for one in repairs if one["kind"] == "near_split_overlap"]
+    assert {40, 41} <= set(kept.split.train)
+    left, repairs = prepared("left", ("near-overlaps",))
+    removed = [one for one in repairs if one["kind"] == "near_split_overlap"]
+    assert {one["part"] for one in removed} == {"train"}
+    assert sorted(row for one in removed for row in one["rows"]) == [5, 40, 41]
+    assert not {5, 40, 41} & set(left.split.train)
+    assert (left.counts["test"], left.counts["validation"]) == (3, 3), "given rows are never taken out"
 
 
 def test_a_resized_picture_is_a_near_duplicate(tmp_path: Path) -> None:

@@ -72,6 +72,10 @@ def test_leaks_that_were_left_and_looks_that_were_not_taken_are_named(tmp_path: 
     state, told = steps(folder)[2]
     assert state == "partly"
     assert "left as they were: near split overlap; not looked for; wrong labels" in told
+    cleaning = folder.cleaning()
+    taken = {"kind": "near_split_overlap", "what": "rows removed", "count": 7, "rows": [], "part": "train"}
+    (folder.data / "cleaning.json").write_text(json.dumps({"repairs": [*cleaning["repairs"], taken]}))
+    assert "near split overlap 7; 10 rows repaired or taken out; not looked for" in steps(folder)[2][1]
 
 
 def test_a_training_on_other_data_undoes_the_first_step(tmp_path: Path) -> None:
