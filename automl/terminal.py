@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Literal
 
+from automl.leaderboard.busy import latency_text
 from automl.leaderboard.planned import in_words
 
 BOARD_COLUMNS = (
@@ -80,7 +81,7 @@ def board_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{difference:+.4f}" if difference is not None else "",
         _trials(row["trials"]),
         f"{spent} of {seconds_text(allowed)}" if allowed else spent,
-        f"{row['latency_ms_p50']:.1f} ms" if row["latency_ms_p50"] is not None else "",
+        latency_text(row["latency_ms_p50"], row.get("latency_busy")),
         f"{row['parameters'] / 1e6:.1f} M" if row["parameters"] else "",
     )
 

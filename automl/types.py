@@ -300,6 +300,7 @@ class LeaderboardRow(_Plain):
     """One row of leaderboard.json (records.md). Fields after `model_dir` are additions.
 
     latency_ms_*: of the shipped model or the baseline, raw input to prediction, one row or 32 at a time.
+    latency_busy: the load under which they were measured, where others held cores (training/load.py); else None.
     rows_per_second: at 32. peak_memory_bytes: the most that a training of the row held. price: of device_seconds.
     classes: the weakest recall first. pareto: costs ("latency", "device_seconds") on whose front the row stands.
     collapsed_finals: those that call every test row the same.
@@ -344,6 +345,7 @@ class LeaderboardRow(_Plain):
     optimism: dict[str, float] | None = None
     default_recipe: dict[str, Any] = field(default_factory=dict)
     pareto: tuple[str, ...] = ()
+    latency_busy: dict[str, Any] | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

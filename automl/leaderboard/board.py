@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from automl.errors import RunFolderError
+from automl.leaderboard.busy import busy_notes
 from automl.leaderboard.comparability import limited, not_comparable_because
 from automl.leaderboard.markdown import to_markdown
 from automl.leaderboard.planned import plan_and_outcome
@@ -174,6 +175,7 @@ def _protocol(
             *reading_notes(raced),
             *slice_notes(rows, metric),
             *collapse_notes(rows),
+            *busy_notes(rows),
         ],
         "deviations": [*contest.get("deviations", ()), *_deviations(folder, contest, rows)],
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from automl.leaderboard.board import Leaderboard
+from automl.leaderboard.busy import latency_text, load_words
 from automl.leaderboard.quantities import seconds
 from automl.leaderboard.settling import settling
 from automl.leaderboard.verdict import listed, points, score
@@ -48,7 +49,9 @@ def takeaways(board: Leaderboard, metric: Metric) -> list[tuple[str, str]]:
         cost += f" At {price:g} an hour of device time that is {money(spent / 3600 * price)}."
     choice = _choice(board, ok)
     if choice is not None and choice.latency_ms_p50 is not None:
-        cost += f" One answer of {choice.contender} takes {choice.latency_ms_p50:.1f} ms."
+        cost += f" One answer of {choice.contender} takes {choice.latency_ms_p50:.1f} ms"
+        busy = choice.latency_busy
+        cost += f", measured while the machine was busy ({load_words(busy)})." if busy else "."
     answers.append(("What it costs", cost))
     answers.append(("What is not known", _unknown(board, metric)))
     if "to_settle" in board.protocol["statistics"]:  # a board of an older version does not know
@@ -72,8 +75,8 @@ def _take(board: Leaderboard, ok: Sequence[LeaderboardRow], metric: Metric) -> s
             "so none is worth its cost on this evidence."
         )
     first = [row.contender for row in ok if row.tie_group == 1]
-    latency = choice.latency_ms_p50
-    reason = f", the fastest of them ({latency:.1f} ms an answer)" if latency is not None else ""
+    latency, busy = choice.latency_ms_p50, choice.latency_busy
+    reason = f", the fastest of them ({latency_text(latency, busy)} an answer)" if latency is not None else ""
     either = f"Either of {listed(first)}" if len(first) == 2 else f"Any of {listed(first)}"
     return f"{either}: what sets them apart may be chance. {choice.contender}{reason} will do."
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from automl.leaderboard.busy import latency_text
 from automl.leaderboard.planned import in_words
 from automl.leaderboard.settling import settling
 from automl.leaderboard.verdict import score
@@ -68,7 +69,6 @@ def _cells(row: Mapping[str, Any], metric: Metric) -> list[str]:
     trials = row["trials"]
     lost = trials["failed"] + trials["out_of_memory"]
     counted = f"{trials['completed']} done, {trials['pruned']} pruned" + (f", {lost} failed" if lost else "")
-    latency = row["latency_ms_p50"]
     return [
         str(row["rank"]),
         name,
@@ -77,7 +77,7 @@ def _cells(row: Mapping[str, Any], metric: Metric) -> list[str]:
         str(len(row["seeds"])) + (f" ({escape(row['error'])[:120]})" if row["error"] else ""),
         counted if row["kind"] == "contender" else "-",
         f"{row['device_seconds']:,.0f}",
-        "-" if latency is None else f"{latency:.1f} ms",
+        latency_text(row["latency_ms_p50"], row.get("latency_busy"), missing="-"),
     ]
 
 

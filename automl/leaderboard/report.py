@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 from automl.errors import RunFolderError
 from automl.leaderboard import charts, explain, readings, scored_charts, search_charts, tables
 from automl.leaderboard.board import Leaderboard
+from automl.leaderboard.busy import busy_notes, latency_text
 from automl.leaderboard.calibration import Calibration
 from automl.leaderboard.chart import Chart
 from automl.leaderboard.classes import class_table, worst_class
@@ -62,7 +63,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"seconds": seconds, "count": explain.count, "inline_json": inline_json}
-    environment.filters["trials"] = charts.trial_counts
+    environment.filters |= {"trials": charts.trial_counts, "latency": latency_text}
     return environment
 
 
@@ -115,6 +116,7 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
         **_searched(trials, found, contest.get("spaces", {}), metric),
         "mistakes": _mistakes(board, scores),
         "calibrations": _calibrations(board, scores),
+        "busy": list(busy_notes(board.rows)),
         "costs": _present(
             [scored_charts.search_cost_chart(board.rows, metric), scored_charts.answer_cost_chart(board.rows, metric)]
         ),

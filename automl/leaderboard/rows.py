@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any, Literal
 
+from automl.leaderboard.busy import disturbance
 from automl.leaderboard.classes import MOST_CLASSES, class_scores
 from automl.leaderboard.fronts import with_fronts
 from automl.leaderboard.quoting import DataQuotes
@@ -177,6 +178,7 @@ class _Records:
             classes=by_class[:MOST_CLASSES],
             collapsed_finals=scored.collapsed if kind == "contender" else 0,
             slices=tuple(self._slice(one, sample) for one, sample in scored.slices),
+            latency_busy=disturbance(measured),
             **told,
         )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from automl.leaderboard.busy import busy_notes
 from automl.leaderboard.calibration import Bin, Calibration
 from automl.leaderboard.chart import Chart, label, layout, unit
 from automl.leaderboard.charts import is_off, row_view
@@ -95,13 +96,13 @@ def search_cost_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart |
 def answer_cost_chart(rows: Sequence[LeaderboardRow], metric: Metric) -> Chart | None:
     return _cost_chart(
         rows, metric, COSTS["latency"], "cost-answer", "What one answer of each row takes",
-        "milliseconds, median", "milliseconds", "{:,.2f}",
+        "milliseconds, median", "milliseconds", "{:,.2f}", busy_notes(rows),
     )  # fmt: skip
 
 
 def _cost_chart(
     rows: Sequence[LeaderboardRow], metric: Metric, cost: Callable[[LeaderboardRow], float | None],
-    id: str, title: str, axis: str, head: str, form: str,
+    id: str, title: str, axis: str, head: str, form: str, notes: Iterable[str] = (),
 ) -> Chart | None:  # fmt: skip
     """Cost to the right on a logarithmic axis, score upwards; the line joins the Pareto front."""
     shown = known(rows, cost)
@@ -144,7 +145,8 @@ def _cost_chart(
         title=f"{title}, against its test {name}",
         note=f"{'; '.join(f'{place} {row.contender}' for place, row in enumerate(shown, start=1))}. The line joins "
         "rows that none beats without costing more (the Pareto front); a step within the intervals may be chance."
-        + outside,
+        + outside
+        + "".join(f" But {told}." for told in notes),
         figure={"data": traces, "layout": picture},
         head=("row", head, f"test {name}", "95% interval", "on the front"),
         rows=table,

@@ -33,8 +33,8 @@ def cost_table(board: Leaderboard) -> Table:
 def _costs(row: LeaderboardRow, priced: bool) -> list[str]:
     return [
         row.contender,
-        _latency(row.latency_ms_p50, row.latency_ms_p95),
-        _latency(row.latency_ms_p50_batch_32, row.latency_ms_p95_batch_32),
+        _latency(row.latency_ms_p50, row.latency_ms_p95, row.latency_busy),
+        _latency(row.latency_ms_p50_batch_32, row.latency_ms_p95_batch_32, row.latency_busy),
         "–" if row.rows_per_second is None else f"{row.rows_per_second:,.0f}",
         count(row.parameters),
         size(row.size_bytes),
@@ -45,10 +45,10 @@ def _costs(row: LeaderboardRow, priced: bool) -> list[str]:
     ]
 
 
-def _latency(p50: float | None, p95: float | None) -> str:
+def _latency(p50: float | None, p95: float | None, busy: Mapping[str, Any] | None) -> str:
     if p50 is None:
         return "–"
-    return f"{p50:,.1f} / {'–' if p95 is None else format(p95, ',.1f')}"
+    return f"{p50:,.1f} / {'–' if p95 is None else format(p95, ',.1f')}{' (busy)' if busy else ''}"
 
 
 def size(value: int | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from automl.leaderboard.busy import latency_text
 from automl.models.base import ADAPTER_FOLDER
 from automl.types import LeaderboardRow
 
@@ -160,7 +161,8 @@ def _scores(row: LeaderboardRow, contest: Mapping[str, Any]) -> list[str]:
                 interval = f" (95% interval {low:.4f} to {high:.4f})"
             lines.append(f"| test {plain(name)} | {value:.4f}{interval} |")
     if row.latency_ms_p50 is not None:
-        lines.append(f"| median latency, one input at a time | {row.latency_ms_p50:.1f} ms |")
+        latency = latency_text(row.latency_ms_p50, row.latency_busy)
+        lines.append(f"| median latency, one input at a time | {latency} |")
     if row.parameters is not None:
         lines.append(f"| parameters | {row.parameters:,} |")
     better = "higher" if contest["higher_is_better"] else "lower"

@@ -15,6 +15,7 @@ from automl.models.base import ModelFamily
 from automl.models.blocks import count_parameters
 from automl.tasks.base import Task
 from automl.training.encoded import EncodedPart
+from automl.training.load import load_since, read_now
 from automl.training.memory import is_out_of_memory
 from automl.types import Schema
 
@@ -48,7 +49,7 @@ def measure_model(
             task.predict(model(**batch))  # brings the result to the CPU, so the device has finished
 
     return {
-        **time_answers(answer, table),
+        **time_answers(answer, table, threads=1 if device.type == "cuda" else None),
         "parameters": count_parameters(model),
         "size_bytes": sum(f.stat().st_size for f in directory.rglob("*") if f.is_file()),
     }
@@ -70,13 +71,18 @@ def batch_of(
 
 
 def time_answers(
-    answer: Callable[[pa.Table], Any], table: pa.Table, clock: Callable[[], float] = perf_counter
+    answer: Callable[[pa.Table], Any],
+    table: pa.Table,
+    clock: Callable[[], float] = perf_counter,
+    threads: int | None = None,
 ) -> dict[str, Any]:
     """Milliseconds, median and 95th percentile, of one row and of 32 rows at a time; and rows a second at 32.
 
     answer: raw rows to predictions, which are on the CPU when it returns. table: rows to ask for, at least one.
-    Without the numbers at 32 where the device has not the memory for so many rows.
+    Without the numbers at 32 where the device has not the memory for so many rows. With the `load` meanwhile.
+    threads: on the CPU that an answer takes (default: those of torch).
     """
+    before, threads = read_now(), threads or torch.get_num_threads()
     single = _seconds(answer, table, 1, clock)
     found: dict[str, Any] = {**percentiles_ms(single), "hostname": platform.node()}
     try:
@@ -84,8 +90,9 @@ def time_answers(
     except Exception as problem:
         if not is_out_of_memory(problem):
             raise
-        return found
+        return found | {"load": load_since(before, threads)}
     found |= {f"{name}_batch_{BATCH}": value for name, value in percentiles_ms(batched).items()}
+    found |= {"load": load_since(before, threads)}
     return {**found, "rows_per_second": round(BATCH * len(batched) / max(sum(batched), 1e-9), 3)}
 
 
