@@ -30,7 +30,10 @@ class _Plain:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding(_Plain):
-    """One thing that the profile saw. `count` may exceed len(rows): rows are cut to the first hundred."""
+    """One thing that the profile saw, in one part of the data.
+
+    rows: their numbers in the part's source, from 0; cut to the first hundred, so `count` may exceed their number.
+    """
 
     kind: str
     severity: Severity
@@ -38,6 +41,7 @@ class Finding(_Plain):
     what: str
     suggestion: str
     rows: tuple[int, ...] = ()
+    part: str = "train"
 
 
 @dataclass(frozen=True, kw_only=True)

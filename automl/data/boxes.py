@@ -136,6 +136,7 @@ def find_box_flaws(part: Keyed) -> list[Finding]:
             what=f"{part.name}: boxes without area, of {sum(map(len, flat)):,} boxes",
             suggestion="leave these boxes out",
             rows=first_rows(part.numbers, np.array([any(found) for found in flat])),
+            part=part.name,
         )
     ]
 

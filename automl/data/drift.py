@@ -54,6 +54,7 @@ def find_drift(
                     count=len(part.keys),
                     what=f"{name} is not distributed as train is: {'; '.join(text for _, text in told[:6])}",
                     suggestion="nothing is changed; scores on it tell of rows that training saw few of",
+                    part=name,
                 )
             )
     return findings

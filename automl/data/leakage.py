@@ -159,6 +159,7 @@ def find_repeats(part: Keyed, inputs: Sequence[str], classified: bool) -> list[F
                 what=f"{part.name}: rows whose {named} stood before, {part.medium.aside}{same}",
                 suggestion="kept, for a given part is never changed" if kept else "removed before the split",
                 rows=first_rows(part.numbers, twice),
+                part=part.name,
             )
         )
     if classified and part.labels is not None:
@@ -175,6 +176,7 @@ def find_repeats(part: Keyed, inputs: Sequence[str], classified: bool) -> list[F
                     if kept
                     else "all dropped before the split; decide on one label each to keep them",
                     rows=first_rows(part.numbers, torn),
+                    part=part.name,
                 )
             )
     return findings
@@ -210,6 +212,7 @@ def _overlap(part: Keyed, earlier: str, shared: Mask) -> Finding:
         if repair
         else "kept: both parts were given; read the validation score with care",
         rows=first_rows(part.numbers, shared),
+        part=part.name,
     )
 
 
@@ -237,6 +240,7 @@ def _one_sided(part: Keyed, before: Keyed, inputs: Sequence[str]) -> list[Findin
                     what=f"{part.name} rows {what} {before.name}, case and punctuation aside",
                     suggestion="nothing is changed; the score may be somewhat too good",
                     rows=first_rows(part.numbers, where),
+                    part=part.name,
                 )
             )
     return found

@@ -88,6 +88,7 @@ def _across(part: Keyed, before: Sequence[Keyed], own: Mapping[str, Codes], how:
                 what=f"{part.name} rows that nearly stand in {earlier.name} too: {how}",
                 suggestion=suggestion,
                 rows=first_rows(part.numbers, where),
+                part=part.name,
             )
         )
     return findings
@@ -108,6 +109,7 @@ def _within(part: Keyed, codes: Codes, how: str) -> list[Finding]:
             if part.name != "train"
             else "kept; those alike go to one side of a cut, save chains of over a twentieth of all rows",
             rows=first_rows(part.numbers, twice),
+            part=part.name,
         )
     ]
 

@@ -30,6 +30,7 @@ def find_picture_flaws(part: Keyed, looks: Sequence[Look], paths: Sequence[str |
                 what=f"{part.name}: pictures that cannot be decoded, such as {paths[first]}: {looks[first].problem}",
                 suggestion=todo,
                 rows=first_rows(part.numbers, broken),
+                part=part.name,
             )
         )
     endings = [Path(path or "").suffix.lower() for path in paths]
@@ -47,6 +48,7 @@ def find_picture_flaws(part: Keyed, looks: Sequence[Look], paths: Sequence[str |
                 f"{looks[first].format}",
                 suggestion="read as what they are",
                 rows=first_rows(part.numbers, wrong),
+                part=part.name,
             )
         )
     return findings + _find_resaved(part, looks)
@@ -66,6 +68,7 @@ def _find_resaved(part: Keyed, looks: Sequence[Look]) -> list[Finding]:
             what=f"{part.name}: pictures that stood before with the same pixels in other bytes",
             suggestion="removed before the split" if part.name == "train" else "kept, a given part is never changed",
             rows=first_rows(part.numbers, again),
+            part=part.name,
         )
     ]
 

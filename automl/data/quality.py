@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -36,9 +37,8 @@ def find_flaws(
     """All of them, in no particular order."""
     findings: list[Finding] = []
     for name, rows in parts.items():
-        findings += _unreadable(rows)
-        findings += _missing(name, rows, roles)
-        findings += _spoilt(name, rows, roles, columns)
+        own = _unreadable(rows) + _missing(name, rows, roles) + _spoilt(name, rows, roles, columns)
+        findings += [replace(finding, part=name) for finding in own]
     findings += _no_numbers(keyed["train"], columns, roles)
     findings += _columns(keyed["train"], columns, roles)
     findings += _placeholders(keyed["train"], columns, roles)
@@ -175,7 +175,7 @@ def _columns(part: Keyed, columns: Sequence[Column], roles: Roles) -> list[Findi
         elif column.kind == "id" and column.name != roles.target:
             what = f"column {column.name!r} looks like an id: {column.distinct:,} distinct values"
             findings += _finding("id_like", "note", what, "not used", everywhere, part.rows)
-    return [Finding.from_json(f.to_json() | {"rows": ()}) if f.count == len(everywhere) else f for f in findings]
+    return [replace(f, rows=()) if f.count == len(everywhere) else f for f in findings]
 
 
 def _imbalance(part: Keyed, target: str) -> list[Finding]:

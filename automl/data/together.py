@@ -122,6 +122,7 @@ def find_groups(keyed: Mapping[str, Keyed], columns: Sequence[Column], group: st
                     what=f"{name} rows whose {group!r} stands in an earlier part too",
                     suggestion="kept: these parts were given; the score may be too good for new groups",
                     rows=first_rows(part.numbers, shared),
+                    part=part.name,
                 )
             )
     return findings
