@@ -5,6 +5,7 @@ Pillow decodes them, and no format that would start another program (EPS) is amo
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
@@ -133,6 +134,19 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def thumbnail(path: str, pixels: int = 96) -> str | None:
+    """The picture as a data URI of so many pixels at most on a side; None where it cannot be shown."""
+    try:
+        with _quiet():
+            small = decode(_read(path))[0]
+    except Undecodable:
+        return None
+    small.thumbnail((pixels, pixels))
+    room = io.BytesIO()
+    small.save(room, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(room.getvalue()).decode("ascii")
 
 
 # -- columns of paths ------------------------------------------------------------------------------------------

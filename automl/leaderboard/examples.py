@@ -5,22 +5,19 @@ Nothing else of the house shows a data row; the report says in its head that it 
 
 from __future__ import annotations
 
-import base64
-import io
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from automl.data.images import thumbnail
 from automl.data.prepare import read_part
 from automl.leaderboard.board import Leaderboard
 from automl.leaderboard.mistakes import Mistake
 from automl.leaderboard.store import RunFolder
+from automl.pages.page import cut
 
 _CONTENDERS = 3
-_LETTERS = 280
-_THUMBNAIL_PIXELS = 96
 _OF_PICTURES = "image-"
 """So begin the names of tasks whose inputs are paths of pictures."""
 
@@ -91,28 +88,4 @@ def _text(column: str, value: object) -> Quoted:
 def _picture(column: str, value: object) -> Quoted:
     """The picture, and the name of its file; the folders above it are this machine's alone."""
     path = Path(str(value))
-    return Quoted(column=column, text=cut(path.name), thumbnail=thumbnail(path))
-
-
-def cut(value: object, longest: int = _LETTERS) -> str:
-    """Text on one line, without control letters (some turn the line's direction around), and not too long."""
-    letters = "".join(" " if unicodedata.category(letter) in ("Cc", "Cf") else letter for letter in str(value))
-    line = " ".join(letters.split())
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
-
-
-def thumbnail(path: Path) -> str | None:
-    """A small picture as a data URI; None where it cannot be shown, for the report can do without."""
-    try:
-        from PIL import Image  # comes with image tasks; a text report needs none
-    except ImportError:
-        return None
-    try:
-        with Image.open(path) as picture:
-            picture.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
-            small = picture.convert("RGB")
-            room = io.BytesIO()
-            small.save(room, "PNG", optimize=True)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # broken, gone, or far too large
-        return None
-    return "data:image/png;base64," + base64.b64encode(room.getvalue()).decode("ascii")
+    return Quoted(column=column, text=cut(path.name), thumbnail=thumbnail(str(path)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -34,6 +34,7 @@ from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.story import story
 from automl.leaderboard.verdict import score
 from automl.metrics import Metric, get_metric
+from automl.pages.page import environment
 from automl.types import LeaderboardRow, TrialResult
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -47,24 +48,18 @@ def write_report(folder: RunFolder, board: Leaderboard) -> Path:
         raise RunFolderError(
             f"{folder.path} has no {folder.scores_file.name}", "a scored run", f"automl board {folder.path}"
         )
-    page = _environment().get_template("report.html").render(_content(folder, board))
+    page = _templates().get_template("report.html").render(_content(folder, board))
     write_atomically(folder.report_html, page)
     folder.publish(folder.report_html)
     return folder.report_html
 
 
-def _environment() -> Environment:
-    """Templates that escape whatever is put into them; an unknown name is an error, not a blank."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"seconds": seconds, "count": explain.count, "inline_json": inline_json}
-    environment.filters |= {"trials": charts.trial_counts, "latency": latency_text}
-    return environment
+def _templates() -> Environment:
+    """The report's templates, with how it writes times, numbers and figures."""
+    made = environment(TEMPLATES)
+    made.filters |= {"seconds": seconds, "count": explain.count, "inline_json": inline_json}
+    made.filters |= {"trials": charts.trial_counts, "latency": latency_text}
+    return made
 
 
 def inline_json(value: Any) -> Markup:
@@ -137,7 +132,6 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
         "protocol": explain.protocol_table(board, contest.get("reasons", {})),
         "plan": in_words(board.plan),
         "environment": _flat(folder.environment()),
-        "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "script": Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
         "plotly": _packed_plotly(),
     }

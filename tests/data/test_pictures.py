@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from PIL import Image
 
 from automl.config import make_request
 from automl.data import images
-from automl.data.images import decode, look_at, read_rgb
+from automl.data.images import decode, look_at, read_rgb, thumbnail
 from automl.data.load import load, read_rows
 from automl.data.prepare import load_prepared, prepare, read_part
 from automl.data.profile import Inspection, inspect
@@ -287,3 +289,15 @@ def test_what_was_unpacked_goes_when_nothing_can_be_learnt(tmp_path: Path) -> No
     with pytest.raises(DataError, match="has one class"):
         prepare(make_request({"source": str(tmp_path / "packed.zip")}), tmp_path / "scratch")
     assert not (tmp_path / "scratch" / "unpacked").exists()
+
+
+def test_a_picture_becomes_a_small_one_and_a_broken_one_none(tmp_path: Path) -> None:
+    path = tmp_path / "cat.png"
+    Image.new("RGBA", (400, 200), (200, 30, 30, 128)).save(path)
+    found = thumbnail(str(path))
+    assert found is not None
+    assert found.startswith("data:image/png;base64,")
+    assert Image.open(io.BytesIO(base64.b64decode(found.partition(",")[2]))).size == (96, 48)
+    path.write_bytes(path.read_bytes()[:60])
+    assert thumbnail(str(path)) is None
+    assert thumbnail(str(tmp_path / "gone.png")) is None

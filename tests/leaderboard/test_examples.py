@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from automl.leaderboard.board import make_board
-from automl.leaderboard.examples import cut, examples, thumbnail
+from automl.leaderboard.examples import examples
 from automl.leaderboard.report import write_report
 from automl.leaderboard.store import RunFolder
 from automl.tracking.describe import WITHOUT_ROWS
@@ -102,13 +100,6 @@ def test_examples_come_from_the_best_rank_only(tmp_path: Path) -> None:
     assert {one["name"] for one in examples(folder, board, scores)} <= {"a/full"}
 
 
-def test_text_is_cut_to_one_line_without_control_letters() -> None:
-    assert cut("a\n\tb\x00\u202ec") == "a b c"
-    assert len(cut("x" * 1000)) == 280
-    assert cut("x" * 1000).endswith("…")
-    assert cut(None) == "None"
-
-
 def test_pictures_are_shown_whatever_their_column_is_called_and_their_folders_are_not_told(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image", reason="Pillow comes with image tasks")
     folder = contest(tmp_path)
@@ -127,17 +118,3 @@ def test_pictures_are_shown_whatever_their_column_is_called_and_their_folders_ar
     assert len(shown) == 20, "ten of each contender of the best rank"
     assert all(str(values["src"]).startswith("data:image/png;base64,") for values in shown)
     assert "of this machine" not in source
-
-
-def test_a_picture_becomes_a_small_one_and_a_broken_one_none(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="Pillow comes with image tasks")
-    path = tmp_path / "cat.png"
-    image.new("RGBA", (400, 200), (200, 30, 30, 128)).save(path)
-    found = thumbnail(path)
-    assert found is not None
-    assert found.startswith("data:image/png;base64,")
-    small = image.open(io.BytesIO(base64.b64decode(found.partition(",")[2])))
-    assert small.size == (96, 48)
-    path.write_bytes(path.read_bytes()[:60])
-    assert thumbnail(path) is None
-    assert thumbnail(tmp_path / "gone.png") is None
