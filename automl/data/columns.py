@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automl.data.pieces import by_pieces
+
 # white space of all scripts: RE2's \s knows ASCII alone
 _SPACE = r"[\s\pZ\x0b\x1c-\x1f\x85]+"
 _WHOLE = r"^([-+]?\d+)\.0+$"
@@ -22,6 +24,7 @@ _ID_NAME = re.compile(r"(^|[^a-z])(id|ids|uuid|guid|key|index|idx|row|number|nr|
 _SAMPLE_ROWS = 20_000
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,16 +97,50 @@ def to_mask(values: pa.ChunkedArray) -> Mask:
 
 def blank(text: pa.ChunkedArray) -> Mask:
     """Where there is nothing but white space."""
+    return by_pieces(_blank, text)
+
+
+def _blank(text: pa.ChunkedArray) -> Mask:
     return to_mask(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(text), ""), True))
 
 
+def matching(text: pa.ChunkedArray, pattern: str) -> Mask:
+    """Where a regular expression occurs."""
+    return by_pieces(lambda piece: to_mask(pc.match_substring_regex(piece, pattern)), text)
+
+
+def word_counts(text: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Words of every text, 0 where there is none."""
+    return by_pieces(
+        lambda piece: pc.fill_null(pc.count_substring_regex(piece, r"\S+"), 0).to_numpy().astype(np.int64), text
+    )
+
+
+def hashes_of(text: pa.ChunkedArray) -> Hashes:
+    """64 bits a text, equal where the texts are equal; nulls share one.
+
+    Of five million different texts, two have the same with a chance of 1 in 1.5 million.
+    """
+    return by_pieces(_hashes, text)
+
+
+def _hashes(text: pa.ChunkedArray) -> Hashes:
+    from pandas.util import hash_array
+
+    values = np.asarray(pc.fill_null(text, "\x00").to_numpy(zero_copy_only=False), object)
+    return np.asarray(hash_array(values, categorize=False), np.uint64)
+
+
 def codes_of(text: pa.ChunkedArray) -> Codes:
-    """Numbers that are equal where the texts are equal; nulls share one."""
-    filled = pc.fill_null(text, "\x00").cast(pa.large_string())
-    encoded = filled.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
+    """Numbers that are equal where the texts are equal, by where each first stands; nulls share one."""
+    return numbered(hashes_of(text))
+
+
+def numbered(hashes: Hashes) -> Codes:
+    """Numbers from 0 in the place of hashes, in the order in which these first come."""
+    from pandas import factorize
+
+    return np.asarray(factorize(hashes)[0], np.int64)
 
 
 def row_keys(table: pa.Table, columns: tuple[str, ...]) -> pa.ChunkedArray:
@@ -112,6 +149,11 @@ def row_keys(table: pa.Table, columns: tuple[str, ...]) -> pa.ChunkedArray:
     if len(texts) == 1:
         return texts[0]
     return pc.binary_join_element_wise(*texts, pa.scalar("\x1f", pa.large_string()))
+
+
+def row_hashes(table: pa.Table, columns: tuple[str, ...], what: str) -> Hashes:
+    """64 bits a row, equal where `row_keys` are. what: what they are made for, to be told while it lasts."""
+    return by_pieces(lambda piece: _hashes(row_keys(piece, columns)), table.select(list(columns)), what)
 
 
 def blank_rows(table: pa.Table, columns: tuple[str, ...]) -> Mask:
@@ -126,9 +168,9 @@ def describe(name: str, column: pa.ChunkedArray) -> Column:
     """A column's kind and its simplest statistics."""
     text = as_text(column)
     missing = blank(text)
-    present = text.filter(pa.array(~missing))
+    present = text.filter(pa.array(~missing)) if missing.any() else text
     sample = present.take(np.linspace(0, len(present) - 1, min(len(present), _SAMPLE_ROWS)).astype(np.int64))
-    distinct = pc.count_distinct(present).as_py()
+    distinct = len(np.unique(hashes_of(present)))
     numbers = _numbers(present)
     words = pc.mean(pc.count_substring_regex(sample, r"\S+")).as_py() if len(sample) else 0.0
     characters = pc.mean(pc.utf8_length(sample)).as_py() if len(sample) else 0.0

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from automl.data.columns import Column, as_text, codes_of, fold, numeric_values
+from automl.data.columns import Column, as_text, codes_of, fold, numeric_values, word_counts
 from automl.data.guess import Roles
 from automl.data.images import Look
 from automl.data.leakage import Keyed
@@ -74,8 +73,7 @@ def _measures(
             continue
         values = part.rows.table[column.name]
         if column.kind == "text" or column.name in roles.inputs:
-            words = pc.count_substring_regex(pc.fill_null(as_text(values), ""), r"\S+")
-            found[f"words of {column.name!r}"] = words.to_numpy().astype(np.float64)
+            found[f"words of {column.name!r}"] = word_counts(as_text(values)).astype(np.float64)
         elif column.kind == "number" and (numbers := numeric_values(values)) is not None:
             found[f"{column.name!r}"] = numbers[np.isfinite(numbers)]
         elif column.kind in ("category", "boolean") and column.distinct <= _MOST_CATEGORIES:

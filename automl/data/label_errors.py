@@ -13,6 +13,7 @@ import pyarrow as pa
 from automl.data.columns import Codes, row_keys
 from automl.data.images import Look
 from automl.data.leakage import MOST_ROWS_SHOWN, Keyed, repeated
+from automl.data.pieces import taken
 from automl.errors import MissingExtra
 from automl.types import Finding
 
@@ -49,7 +50,8 @@ def find_label_errors(part: Keyed, inputs: Sequence[str], looks: Sequence[Look])
     if looks:
         features: Any = np.array([np.frombuffer(looks[int(row)].miniature, np.uint8) for row in rows]) / 255
     else:
-        features = row_keys(part.rows.table.take(pa.array(rows)), tuple(inputs)).to_pylist()
+        chosen = pa.concat_tables(taken(part.rows.table.select(list(inputs)), rows))
+        features = row_keys(chosen, tuple(inputs)).to_pylist()
     chances = _unseen(features, labels)
     doubtful = find_label_issues(
         labels, chances, return_indices_ranked_by="self_confidence", filter_by="both", n_jobs=1

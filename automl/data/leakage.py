@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +13,19 @@ import pyarrow.compute as pc
 
 from automl.data.columns import (
     Codes,
+    Hashes,
     Mask,
     as_labels,
     as_text,
-    blank,
     blank_rows,
     codes_of,
-    row_keys,
+    hashes_of,
+    numbered,
+    row_hashes,
     to_mask,
 )
 from automl.data.media import TEXT, Medium
+from automl.data.pieces import by_pieces
 from automl.data.rows import Rows
 from automl.types import Finding
 
@@ -56,7 +60,7 @@ class Keyed:
     content: pa.ChunkedArray | None = None
     medium: Medium = TEXT
 
-    @property
+    @cached_property
     def label_codes(self) -> Codes:
         assert self.labels is not None
         return codes_of(self.labels)
@@ -78,10 +82,11 @@ def key_parts(
 
     contents: what the inputs hold where their column only points at it; folded texts are compared without.
     """
-    texts = {name: row_keys(rows.table, inputs) for name, rows in parts.items()} if contents is None else {}
-    texts |= {name: content.meaning for name, content in (contents or {}).items()}
-    chunks = [chunk for text in texts.values() for chunk in text.chunks]
-    codes = codes_of(pa.chunked_array(chunks, pa.large_string()))
+    if contents is None:
+        hashes = [row_hashes(rows.table, inputs, f"comparing {name} rows") for name, rows in parts.items()]
+    else:
+        hashes = [hashes_of(contents[name].meaning) for name in parts]
+    codes = numbered(np.concatenate(hashes))
     found, start = {}, 0
     for name, rows in parts.items():
         end = start + rows.table.num_rows
@@ -149,7 +154,8 @@ def find_repeats(part: Keyed, inputs: Sequence[str], classified: bool) -> list[F
             joint = _joint(part.exact, part.label_codes)
             same = f"; {int(repeated(joint, written).sum()):,} of them with the same label"
         if part.content is None and part.rows.table.num_columns > len(inputs) + 1:
-            whole = codes_of(row_keys(part.rows.table, tuple(part.rows.table.column_names)))
+            names = tuple(part.rows.table.column_names)
+            whole = numbered(row_hashes(part.rows.table, names, f"comparing {part.name} rows in every column"))
             same += f"; {int((repeated(whole, np.ones_like(written)) & twice).sum()):,} of them in every column"
         findings.append(
             Finding(
@@ -220,12 +226,13 @@ def _one_sided(part: Keyed, before: Keyed, inputs: Sequence[str]) -> list[Findin
     """Pairs of which one side is known: a premise that the model has learnt with another partner."""
     known = {name: _words(before, name) for name in inputs}
     sides = {name: _words(part, name) for name in inputs}
-    everything = pc.unique(pa.chunked_array([c for text in known.values() for c in text.chunks], pa.string()))
+    nothing = hashes_of(pa.chunked_array([[""]]))
+    everything = np.unique(np.concatenate(list(known.values())))
     either = np.zeros(len(part.keys), np.bool_)
-    for text in sides.values():
-        either |= to_mask(pc.is_in(text, everything)) & ~blank(text)
+    for words in sides.values():
+        either |= np.isin(words, everything) & (words != nothing)
     first = inputs[0]
-    leading = to_mask(pc.is_in(sides[first], pc.unique(known[first]))) & ~blank(sides[first])
+    leading = np.isin(sides[first], known[first]) & (sides[first] != nothing)
     found = []
     for where, what in (
         (leading, f"whose {first!r} stands in"),
@@ -246,7 +253,11 @@ def _one_sided(part: Keyed, before: Keyed, inputs: Sequence[str]) -> list[Findin
     return found
 
 
-def _words(part: Keyed, name: str) -> pa.ChunkedArray:
+def _words(part: Keyed, name: str) -> Hashes:
     """A column's letters and digits in lower case: two quotations of a sentence differ in their marks."""
-    text = pc.fill_null(pc.utf8_lower(as_text(part.rows.table[name])), "")
-    return pc.replace_substring_regex(text, r"[^\pL\pN_]+", "")
+
+    def words(text: pa.ChunkedArray) -> Hashes:
+        lower = pc.fill_null(pc.utf8_lower(as_text(text)), "")
+        return hashes_of(pc.replace_substring_regex(lower, r"[^\pL\pN_]+", ""))
+
+    return by_pieces(words, part.rows.table[name], f"comparing {part.name} rows by {name!r}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ import numpy.typing as npt
 from automl.data.columns import Codes, row_keys
 from automl.data.images import Look
 from automl.data.leakage import Keyed, first_rows, repeated
+from automl.data.pieces import taken
 from automl.types import Finding
 
 ALIKE = 0.8
@@ -35,34 +38,67 @@ def find_near(
 ) -> tuple[list[Finding], dict[str, Codes]]:
     """Near duplicates of every part, and rows of later parts that nearly stand in an earlier one.
 
-    Rows that are equal are counted elsewhere, not here. A note where there are too many rows to compare. Also by part
-    the numbers that are equal where rows are nearly equal, over all parts; empty where they were not compared.
+    Rows that are equal are counted elsewhere, not here. Of too many rows a part drawn by chance is compared, and a
+    note says so. Also by part the numbers that are equal where rows are nearly equal, over all parts; empty where not
+    all rows were compared.
     """
-    parts = [keyed[name] for name in ORDER if name in keyed]
-    rows = sum(len(part.keys) for part in parts)
-    most = MOST_PICTURES if looks else MOST_TEXTS
-    if rows > most:
-        what = f"near duplicates were not looked for: {rows:,} rows are more than the {most:,} that are compared"
-        note = Finding(kind="near_duplicates", severity="note", count=0, what=what, suggestion="nothing is changed")
-        return [note], {}
+    whole = [keyed[name] for name in ORDER if name in keyed]
+    rows, most = sum(len(part.keys) for part in whole), MOST_PICTURES if looks else MOST_TEXTS
+    places = _drawn([len(part.keys) for part in whole], most)
+    sampled = rows > most
     if looks:
-        codes = alike_pictures([look.miniature for part in parts for look in looks[part.name]])
+        codes = alike_pictures(
+            [looks[part.name][row].miniature for part, chosen in zip(whole, places, strict=True) for row in chosen]
+        )
         how = f"pictures whose miniatures differ by {FAINT:g} of 255 steps at most"
     else:
-        codes = alike_texts([text for part in parts for text in row_keys(part.rows.table, tuple(inputs)).to_pylist()])
+        texts = (_texts(part, chosen, tuple(inputs)) for part, chosen in zip(whole, places, strict=True))
+        codes = alike_texts(list(chain.from_iterable(texts)))
         how = f"texts that share {ALIKE:.0%} of their pieces of five characters, links and marks aside"
+    parts = [_of_rows(part, chosen) for part, chosen in zip(whole, places, strict=True)] if sampled else whole
+    if sampled:
+        how += f"; looked for in {most:,} of {rows:,} rows"
     own, start = {}, 0
     for part in parts:
         own[part.name] = codes[start : start + len(part.keys)]
         start += len(part.keys)
     findings: list[Finding] = []
     for place, part in enumerate(parts):
-        findings += _within(part, own[part.name], how)
-        findings += _across(part, parts[:place], own, how)
-    return findings, own
+        findings += _within(part, own[part.name], how, sampled)
+        findings += _across(part, parts[:place], own, how, sampled)
+    if not sampled:
+        return findings, own
+    note = Finding(
+        kind="near_duplicates",
+        severity="note",
+        count=0,
+        what=f"near duplicates were looked for in {most:,} of {rows:,} rows, drawn by chance",
+        suggestion="the rest may hold more, on both sides of a cut too, and no repair takes them out",
+    )
+    return [*findings, note], {}
 
 
-def _across(part: Keyed, before: Sequence[Keyed], own: Mapping[str, Codes], how: str) -> list[Finding]:
+def _drawn(rows: Sequence[int], most: int) -> list[Codes]:
+    """Places of rows in each part, ascending: all of them, or `most` together, as evenly as small parts allow."""
+    left, chosen = most, [np.empty(0, np.int64)] * len(rows)
+    for waiting, part in enumerate(sorted(range(len(rows)), key=lambda part: rows[part])):
+        share = min(rows[part], left // (len(rows) - waiting)) if sum(rows) > most else rows[part]
+        chosen[part] = np.sort(np.random.default_rng(0).choice(rows[part], share, replace=False))
+        left -= share
+    return chosen
+
+
+def _texts(part: Keyed, places: Codes, inputs: tuple[str, ...]) -> Iterator[str]:
+    for piece in taken(part.rows.table.select(list(inputs)), places):
+        yield from row_keys(piece, inputs).to_pylist()
+
+
+def _of_rows(part: Keyed, places: Codes) -> Keyed:
+    """What is compared of some of a part's rows."""
+    return replace(part, numbers=part.numbers[places], keys=part.keys[places], blank=part.blank[places])
+
+
+def _across(part: Keyed, before: Sequence[Keyed], own: Mapping[str, Codes], how: str, sampled: bool) -> list[Finding]:
     """What of a later part nearly stands in each earlier one, a row at the first of them that has its like."""
     left = ~part.blank & ~np.isin(
         part.keys, np.concatenate([np.empty(0, np.int64), *(b.keys[~b.blank] for b in before)])
@@ -76,10 +112,11 @@ def _across(part: Keyed, before: Sequence[Keyed], own: Mapping[str, Codes], how:
         suggestion = "kept: both parts were given; read the validation score with care"
         if earlier.name == "train":
             twins = int((~earlier.blank & np.isin(own["train"], own[part.name][where])).sum())
-            suggestion = (
-                "kept; the score may be too good: look at a few; --clean near-overlaps takes "
-                f"{twins:,} row{'s' if twins != 1 else ''} out of train for them"
-            )
+            suggestion = "kept; the score may be too good: look at a few"
+            if not sampled:
+                suggestion += (
+                    f"; --clean near-overlaps takes {twins:,} row{'s' if twins != 1 else ''} out of train for them"
+                )
         findings.append(
             Finding(
                 kind="near_split_overlap",
@@ -94,7 +131,7 @@ def _across(part: Keyed, before: Sequence[Keyed], own: Mapping[str, Codes], how:
     return findings
 
 
-def _within(part: Keyed, codes: Codes, how: str) -> list[Finding]:
+def _within(part: Keyed, codes: Codes, how: str, sampled: bool) -> list[Finding]:
     written = ~part.blank
     twice = repeated(codes, written) & ~repeated(part.keys, written)
     if not twice.any():
@@ -107,6 +144,8 @@ def _within(part: Keyed, codes: Codes, how: str) -> list[Finding]:
             what=f"{part.name}: rows that nearly stood before: {how}",
             suggestion="kept, a given part is never changed"
             if part.name != "train"
+            else "kept"
+            if sampled
             else "kept; those alike go to one side of a cut, save chains of over a twentieth of all rows",
             rows=first_rows(part.numbers, twice),
             part=part.name,
@@ -176,7 +215,7 @@ def alike_pictures(miniatures: Sequence[bytes]) -> Codes:
     return chained(len(miniatures), pairs)
 
 
-def chained(count: int, pairs: Sequence[tuple[int, int]]) -> Codes:
+def chained(count: int, pairs: Sequence[tuple[int, int]] | npt.NDArray[np.int64]) -> Codes:
     """A number for each of `count` things, equal where a chain of pairs joins them."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.data.columns import Column, Mask, as_text, blank, fold, numeric_values, to_mask
+from automl.data.columns import Column, Mask, as_text, blank, fold, matching, numeric_values, to_mask, word_counts
 from automl.data.encoding import encoding_name
 from automl.data.guess import Roles
 from automl.data.leakage import Keyed, first_rows
@@ -148,9 +148,8 @@ def _spoilt(part: str, rows: Rows, roles: Roles, columns: Sequence[Column]) -> l
     what = f"{part}: control characters in the text"
     findings += _finding("encoding", "note", what, "nothing is changed", matched[_CONTROL], rows)
     for name in roles.inputs:
-        words = pc.count_substring_regex(as_text(rows.table[name]), r"\S+")
         what = f"{part}: {name!r} is longer than {_LONG_WORDS} words, which most models cut"
-        long = to_mask(pc.greater(words, _LONG_WORDS))
+        long = word_counts(as_text(rows.table[name])) > _LONG_WORDS
         findings += _finding("too_long", "note", what, "the end of these texts is not seen", long, rows)
     return findings
 
@@ -158,7 +157,7 @@ def _spoilt(part: str, rows: Rows, roles: Roles, columns: Sequence[Column]) -> l
 def _anywhere(rows: Rows, names: Sequence[str], pattern: str) -> Mask:
     found = np.zeros(rows.table.num_rows, np.bool_)
     for name in names:
-        found |= to_mask(pc.match_substring_regex(as_text(rows.table[name]), pattern))
+        found |= matching(as_text(rows.table[name]), pattern)
     return found
 
 

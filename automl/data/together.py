@@ -54,24 +54,26 @@ def held_together(part: Keyed, near: Codes | None, group: str | None) -> Codes |
     are the rows of a class that then could not be in all three parts.
     """
     rows = len(part.keys)
-    pairs: list[tuple[int, int]] = []
+    pairs = []
     if near is not None:
         _, places, sizes = np.unique(near, return_inverse=True, return_counts=True)
         few = np.bincount(np.unique(np.stack((part.label_codes, near)), axis=1)[0]) < _FEWEST_UNITS
         where = (sizes[places] <= max(2, _LARGEST_SHARE * rows)) & ~part.blank & ~few[part.label_codes]
-        pairs += _chain(near, where)
+        pairs.append(_chain(near, where))
     if group is not None:
         values, _ = groups_of(part.rows.table[group])
-        pairs += _chain(codes_of(values), ~to_mask(pc.is_null(values)))
-    return chained(rows, pairs) if pairs else None
+        pairs.append(_chain(codes_of(values), ~to_mask(pc.is_null(values))))
+    together = np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)
+    return chained(rows, together) if len(together) else None
 
 
-def _chain(codes: Codes, where: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Each row of `where` beyond the first of its code, with that first."""
+def _chain(codes: Codes, where: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Each row of `where` beyond the first of its code, with that first, shape (pairs, 2)."""
     rows = np.flatnonzero(where)
     _, first, places = np.unique(codes[rows], return_index=True, return_inverse=True)
     firsts = rows[first][places]
-    return [(int(one), int(other)) for one, other in zip(rows, firsts, strict=True) if one != other]
+    other = rows != firsts
+    return np.stack((rows[other], firsts[other]), axis=1)
 
 
 def times_of(part: Keyed, column: str) -> npt.NDArray[np.float64]:

@@ -111,6 +111,27 @@ def test_near_twins_of_given_rows_leave_train_on_record_where_that_is_asked(tmp_
     assert (left.counts["test"], left.counts["validation"]) == (3, 3), "given rows are never taken out"
 
 
+def test_of_too_many_rows_some_are_compared_and_the_findings_say_of_how_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(f"{sentence(n // 2)}{' indeed' * (n % 2)}", "ab"[n // 2 % 2]) for n in range(80)]
+    path = write(tmp_path / "rows.csv", rows)
+    test = write(tmp_path / "test.csv", [(f"{sentence(0)} truly", "a"), *rows[60:62]])
+    assert [one.count for one in found(path, "near_duplicates")] == [40]
+    monkeypatch.setattr("automl.data.near.MOST_TEXTS", 63)
+    seen = inspect(str(path), test=str(test))
+    within, note = (one for one in seen.findings if one.kind == "near_duplicates" and one.part == "train")
+    assert (note.severity, note.count) == ("note", 0)
+    assert "looked for in 63 of 83 rows" in note.what
+    assert "looked for in 63 of 83 rows" in within.what
+    assert 0 < within.count < 40
+    assert all(rows[row][0].endswith("indeed") for row in within.rows), "rows count in the file, not in the sample"
+    (across,) = (one for one in seen.findings if one.kind == "near_split_overlap")
+    assert 0 in across.rows
+    assert "--clean" not in across.suggestion
+    assert seen.near == {}, "a cut does not hold together what chance found"
+
+
 def test_a_resized_picture_is_a_near_duplicate(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "shapes", 5)
     picture("circle", 77, 64).save(folder / "circle" / "x1.png")
