@@ -175,8 +175,12 @@ def _publish(run: Path | str, as_json: bool) -> int:
 
 def inspect(arguments: argparse.Namespace) -> int:
     from automl.config import split_names
+    from automl.data.page import check_page_file, write_page
     from automl.data.profile import inspect as inspect_data
 
+    page = None if arguments.html is None else Path(arguments.html)
+    if page is not None:
+        check_page_file(page, arguments.source)
     names: Any = split_names(arguments.text)
     found = inspect_data(
         arguments.source,
@@ -190,6 +194,9 @@ def inspect(arguments: argparse.Namespace) -> int:
         options=_reading(arguments),
     )
     print(json.dumps(found.to_json(), ensure_ascii=False) if arguments.json else found.to_text())
+    if page is not None:
+        write_page(found, page)
+        print(f"page   {page}", file=sys.stderr if arguments.json else sys.stdout)
     return 0
 
 

@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +49,7 @@ class Look:
     """What one file holds. pixels, content: digests of the RGB picture and of the bytes, empty when broken.
 
     problem: why it cannot be decoded. format: Pillow's name for what it is. miniature: 16 x 16 grey values.
+    width, height: in pixels, as the picture is meant to be seen.
     """
 
     pixels: str = ""
@@ -56,6 +57,8 @@ class Look:
     format: str = ""
     problem: str | None = None
     miniature: bytes = b""
+    width: int = 0
+    height: int = 0
 
 
 def decode(data: bytes) -> tuple[Image.Image, str]:
@@ -119,7 +122,9 @@ def look_at(path: str | None) -> Look:
         return Look(problem=str(problem))
     pixels = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()
     small = picture.convert("L").resize((_MINIATURE, _MINIATURE), reducing_gap=2.0).tobytes()
-    return Look(pixels=pixels, content=hashlib.sha256(data).hexdigest(), format=name, miniature=small)
+    content = hashlib.sha256(data).hexdigest()
+    width, height = picture.size
+    return Look(pixels=pixels, content=content, format=name, miniature=small, width=width, height=height)
 
 
 def look_at_all(paths: Sequence[str | None]) -> list[Look]:
@@ -136,14 +141,24 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def thumbnail(path: str, pixels: int = 96) -> str | None:
-    """The picture as a data URI of so many pixels at most on a side; None where it cannot be shown."""
+def thumbnail(path: str, pixels: int = 96, boxes: Sequence[Mapping[str, Any]] = ()) -> str | None:
+    """The picture as a data URI of so many pixels at most on a side; None where it cannot be shown.
+
+    boxes: drawn on it, by their edges `xmin`, `ymin`, `xmax` and `ymax` in pixels of the whole picture.
+    """
+    from PIL import ImageDraw
+
     try:
         with _quiet():
             small = decode(_read(path))[0]
     except Undecodable:
         return None
+    whole = small.width
     small.thumbnail((pixels, pixels))
+    draw, scale = ImageDraw.Draw(small), small.width / whole
+    for box in boxes:
+        (left, right), (top, bottom) = (sorted((box[f"{a}min"] * scale, box[f"{a}max"] * scale)) for a in "xy")
+        draw.rectangle((left, top, right, bottom), outline=(255, 64, 32))
     room = io.BytesIO()
     small.save(room, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(room.getvalue()).decode("ascii")

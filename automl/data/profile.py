@@ -33,7 +33,7 @@ _ORDER = {"refuse": 0, "repair": 1, "warn": 2, "note": 3}
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """Everything that was seen: to_json gives the form of `inspect --json`, to_text one for a terminal."""
+    """Everything that was seen; to_json gives the form of `inspect --json`, the others forms for people."""
 
     parts: Mapping[str, Rows]
     keyed: Mapping[str, Keyed]
@@ -43,6 +43,8 @@ class Inspection:
     findings: tuple[Finding, ...]
     compared: tuple[str, ...] = field(default=())
     near: Mapping[str, Codes] = field(default_factory=dict)
+    looks: Mapping[str, Sequence[Look]] = field(default_factory=dict)
+    limits: tuple[tuple[str, str, str, str], ...] = ()
 
     @property
     def rows(self) -> int:
@@ -67,6 +69,12 @@ class Inspection:
             "parts_read_as": {name: rows.read_as.to_json() for name, rows in self.parts.items()},
             "findings": [finding.to_json() | {"rows": list(finding.rows)} for finding in self.findings],
         }
+
+    def to_html(self) -> str:
+        """One page that needs no network; it quotes rows of the data."""
+        from automl.data.page import inspection_page
+
+        return inspection_page(self)
 
     def to_text(self) -> str:
         from automl.data.printing import inspection_text
@@ -151,6 +159,7 @@ def inspect_parts(
         findings=tuple(findings),
         compared=compared,
         near=near,
+        looks=looks,
     )
 
 

@@ -22,7 +22,8 @@ _PLACEHOLDERS = pa.array(["unknown", "n/a", "na", "null", "nan", "missing", "not
 _GARBLED = r"[\x{80}-\x{9f}\x{fffd}]|Ã[\x{80}-\x{bf}]|â€"
 _ENTITY = r"&(amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#[xX][0-9a-fA-F]{1,5});"
 _CONTROL = r"[\x00-\x08\x0e-\x1f\x7f]"
-_LONG_WORDS = 380  # about 512 word pieces, the limit of most encoders
+LONG_WORDS = 380
+"""About 512 word pieces of English, the limit of most encoders."""
 SEARCHED_RATIO = 5
 """From so many rows of the largest class for one of the smallest, the shipped search spaces offer remedies."""
 
@@ -148,8 +149,8 @@ def _spoilt(part: str, rows: Rows, roles: Roles, columns: Sequence[Column]) -> l
     what = f"{part}: control characters in the text"
     findings += _finding("encoding", "note", what, "nothing is changed", matched[_CONTROL], rows)
     for name in roles.inputs:
-        what = f"{part}: {name!r} is longer than {_LONG_WORDS} words, which most models cut"
-        long = word_counts(as_text(rows.table[name])) > _LONG_WORDS
+        what = f"{part}: {name!r} is longer than {LONG_WORDS} words, which most models cut"
+        long = word_counts(as_text(rows.table[name])) > LONG_WORDS
         findings += _finding("too_long", "note", what, "the end of these texts is not seen", long, rows)
     return findings
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from automl.data.profile import inspect
 from automl.leaderboard.board import make_board
 from automl.leaderboard.report import write_report
 from tests.leaderboard.browser import NAMES, Browser, find_browser
@@ -84,6 +85,19 @@ def test_no_text_of_a_picture_runs_out_of_it_on_a_phone(browser: Browser, page: 
         })"""
     )
     assert outside == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (820, "dark"), (1440, "light")])
+def test_the_page_of_an_inspection_fits_as_well(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
+    rows = [f'"{HOSTILE_TEXTS[k % 5]} {"w" * 90} {k // 2}","{HOSTILE[k % 4]}",{"9" * 40}' for k in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["text,label,a column with a long name", *rows]).replace("\0", ""))
+    file = tmp_path / "a.html"
+    file.write_text(inspect(str(tmp_path / "a.csv")).to_html(), encoding="utf-8")
+    browser.open(file, width, scheme=scheme)
+    assert browser.complaints == []
+    assert browser.evaluate("document.scrollingElement.scrollWidth") <= width
+    assert browser.evaluate("[...document.querySelectorAll('.bar')].every(bar => bar.offsetWidth > 0)")
+    assert browser.evaluate("document.querySelectorAll('.twins').length") >= 1
 
 
 def test_dark_and_light_are_different_papers(browser: Browser, page: Path) -> None:
