@@ -1,4 +1,4 @@
-"""Pictures with boxes around things, as Pascal VOC (a folder) and COCO (a JSON file) hold them: one row a picture."""
+"""Pictures with boxes around things: one row a picture; Pascal VOC folders and COCO files are read here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from automl.data.hugging_face import PART_NAMES
-from automl.data.images import ENDINGS
+from automl.data.images import ENDINGS, Look
 from automl.data.leakage import Keyed, first_rows
 from automl.data.rows import Rows
 from automl.errors import DataError
@@ -41,7 +41,7 @@ def read_voc(folder: Path) -> dict[str, Rows]:
         parts = {"train": list(files.values())}
     return {
         part: Rows.of(
-            _table(_read_annotation(file, folder) for file in chosen),
+            box_table(_read_annotation(file, folder) for file in chosen),
             f"{folder} [{part}]" if len(parts) > 1 else str(folder),
             format="Pascal VOC",
         )
@@ -104,7 +104,7 @@ def read_coco(values: Mapping[str, Any], path: Path) -> pa.Table:
             x, y, wide, high = map(float, thing["bbox"])
             edges = dict(zip(EDGES, (x, y, x + wide, y + high), strict=True))
             boxes[thing["image_id"]].append({"label": names[thing["category_id"]], **edges})
-        return _table((str(image["file_name"]), boxes[image["id"]]) for image in values["images"])
+        return box_table((str(image["file_name"]), boxes[image["id"]]) for image in values["images"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read as COCO: {type(error).__name__} {error}",
@@ -113,33 +113,47 @@ def read_coco(values: Mapping[str, Any], path: Path) -> pa.Table:
         ) from None
 
 
-def _table(rows: Iterable[tuple[str, list[dict[str, Any]]]]) -> pa.Table:
+def box_table(rows: Iterable[tuple[str, list[dict[str, Any]] | None]]) -> pa.Table:
+    """Paths of pictures and what is known of their boxes: `image` and `boxes`."""
     pairs = list(rows)
     images = pa.array([image for image, _ in pairs], pa.string())
     return pa.table({"image": images, BOXES: pa.array([boxes for _, boxes in pairs], pa.list_(_BOX))})
 
 
-def find_box_flaws(part: Keyed) -> list[Finding]:
-    """Boxes without area, which no detector can learn from."""
+def find_box_flaws(part: Keyed, looks: Sequence[Look]) -> list[Finding]:
+    """Boxes without area, which no detector can learn from, and boxes that reach out of their picture."""
     table = part.rows.table
     if BOXES not in table.column_names or table[BOXES].type != pa.list_(_BOX):
         return []
-    flat = [[_is_flat(box) for box in boxes or ()] for boxes in table[BOXES].to_pylist()]
-    count = sum(map(sum, flat))
-    if not count:
-        return []
+    boxes = [found or () for found in table[BOXES].to_pylist()]
+    flat = np.array([sum(map(_is_flat, own)) for own in boxes])
+    sized = zip(boxes, looks, strict=True) if looks else ()
+    outside = np.array([sum(_is_outside(box, look) for box in own) for own, look in sized], np.int64)
+    told = (
+        (flat, "without area", "leave these boxes out"),
+        (outside, "that reach out of their picture", "cut them at its edges"),
+    )
     return [
         Finding(
             kind="broken_boxes",
             severity="warn",
-            count=count,
-            what=f"{part.name}: boxes without area, of {sum(map(len, flat)):,} boxes",
-            suggestion="leave these boxes out",
-            rows=first_rows(part.numbers, np.array([any(found) for found in flat])),
+            count=int(counts.sum()),
+            what=f"{part.name}: boxes {what}, of {sum(map(len, boxes)):,} boxes",
+            suggestion=suggestion,
+            rows=first_rows(part.numbers, counts > 0),
             part=part.name,
         )
+        for counts, what, suggestion in told
+        if counts.any()
     ]
 
 
 def _is_flat(box: Mapping[str, Any]) -> bool:
     return bool(box["xmax"] <= box["xmin"] or box["ymax"] <= box["ymin"])
+
+
+def _is_outside(box: Mapping[str, Any], look: Look) -> bool:
+    """By more than the pixel that counting from 1 makes."""
+    return look.problem is None and bool(
+        min(box["xmin"], box["ymin"]) < -1 or box["xmax"] > look.width + 1 or box["ymax"] > look.height + 1
+    )

@@ -16,6 +16,7 @@ from automl.data.joined import read_joined
 from automl.data.rows import ReadOptions, Rows
 from automl.data.sources import read_any
 from automl.data.text_files import read_class_texts
+from automl.data.yolo import is_yolo, read_yolo
 from automl.errors import DataError
 
 _ASIDE = {"readme", "license", "licence", "changelog", "citation", "notice", "requirements", "classes", "metadata"}
@@ -28,6 +29,8 @@ def read_folder(path: Path, options: ReadOptions) -> dict[str, Rows]:
         return name_parts(read_saved(path), str(path), "saved dataset")
     if is_voc(path):
         return read_voc(path)
+    if is_yolo(path):
+        return read_yolo(path)
     tables = [p for p in sorted(path.iterdir()) if p.is_file() and _is_table(p)]
     found = {part: files for part in PART_NAMES if (files := _files_of(part, tables))}
     if "train" in found:

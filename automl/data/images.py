@@ -35,6 +35,7 @@ FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
 MOST_PIXELS = 89_478_485
 """Pillow's own limit: a quarter of a gigabyte in RGB. A small file can decode to much more (a decompression bomb)."""
 MOST_BYTES = 1 << 29
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: these stand on a side
 _SAMPLE_ROWS = 50
 _MINIATURE = 16
 _THREADS = 8
@@ -109,6 +110,18 @@ def read_rgb(path: str) -> Image.Image:
             f"a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file",
             "Replace the file, or leave its row out",
         ) from None
+
+
+def picture_size(path: str) -> tuple[int, int] | None:
+    """Width and height as the picture is meant to be seen, by the head of its file; None where there is none."""
+    from PIL import Image
+
+    try:
+        with _quiet(), Image.open(path, formats=FORMATS) as picture:
+            turned = picture.getexif().get(_ORIENTATION, 1) in _TURNED
+            return (picture.height, picture.width) if turned else (picture.width, picture.height)
+    except Exception:  # each format's decoder raises kinds of its own for what it cannot read
+        return None
 
 
 def look_at(path: str | None) -> Look:

@@ -141,7 +141,7 @@ def inspect_parts(
     for name, found in looks.items():
         findings += find_picture_flaws(keyed[name], found, parts[name].table[compared[0]].to_pylist())
     for part in keyed.values():
-        findings += find_box_flaws(part)
+        findings += find_box_flaws(part, looks.get(part.name, ()))
         findings += find_repeats(part, compared, classified)
     findings += find_overlaps(keyed, compared)
     nearly, near = find_near(keyed, compared, looks) if roles.inputs else ([], {})

@@ -87,3 +87,89 @@ def test_conversations_are_told_as_what_they_are(tmp_path: Path) -> None:
     assert (seen.rows, seen.roles.task, seen.roles.inputs) == (20, "chat", ("messages",))
     with pytest.raises(DataError, match="each conversation is its own target"):
         prepare(make_request({"source": str(tmp_path / "chat.jsonl")}), tmp_path / "data")
+
+
+def write_yolo(folder: Path, names: str = "names: [cell, dust]") -> Path:
+    for part in ("train", "val"):
+        for place in ("images", "labels"):
+            (folder / place / part).mkdir(parents=True)
+        for number in range(4):
+            picture("circle", number + 10 * (part == "val"), size=40).save(
+                folder / "images" / part / f"p{number}.png"
+            )
+            (folder / "labels" / part / f"p{number}.txt").write_text("0 0.5 0.25 0.5 0.1\n")
+    (folder / "labels" / "train" / "p3.txt").unlink()
+    # the paths are those of the machine that it was made on
+    (folder / "data.yaml").write_text(
+        f"path: /data/cells\ntrain: images/train\nval: ../set/images/val\nnc: 2\n{names}\n"
+    )
+    return folder
+
+
+def test_a_yolo_folder_is_read_by_part_with_edges_in_pixels(tmp_path: Path) -> None:
+    folder = write_yolo(tmp_path / "set")
+    (folder / "labels" / "train" / "p1.txt").write_text(
+        "1 0.1 0.1 0.5 0.2 0.3 0.9\n0 0.9 0.5 0.4 0.5\n0 0.5 0.5 0 0.5\n"
+    )
+    (folder / "labels" / "train" / "gone.txt").write_text("")
+    seen = inspect(str(folder))
+    assert {part: rows.table.num_rows for part, rows in seen.parts.items()} == {"train": 4, "validation": 4}
+    train = seen.parts["train"]
+    assert train.table["boxes"].to_pylist()[0] == [
+        {"label": "cell", "xmin": 10.0, "ymin": 8.0, "xmax": 30.0, "ymax": 12.0}
+    ]
+    assert train.table["boxes"].to_pylist()[3] == []
+    outline = train.table["boxes"].to_pylist()[1][0]
+    assert [round(outline[edge]) for edge in ("xmin", "ymin", "xmax", "ymax")] == [4, 4, 20, 36]
+    told = train.read_as.sentence()
+    assert "YOLO (1 outlines read as the boxes around them)" in told
+    assert "1 label files without a picture, such as gone.txt" in told
+    assert seen.roles.task == "object-detection"
+    flaws = {finding.what: finding.rows for finding in seen.findings if finding.kind == "broken_boxes"}
+    assert flaws == {
+        "train: boxes without area, of 5 boxes": (1,),
+        "train: boxes that reach out of their picture, of 5 boxes": (1,),
+    }
+
+
+def test_yolo_boxes_stand_without_a_settings_file_and_a_broken_picture_has_none_that_are_known(
+    tmp_path: Path,
+) -> None:
+    folder = write_yolo(tmp_path / "set")
+    (folder / "data.yaml").unlink()
+    (folder / "classes.txt").write_text("cell\ndust\n")
+    (folder / "images" / "train" / "p0.png").write_bytes(b"\x89PNG")
+    rows = load(str(folder))
+    assert set(rows) == {"train", "validation"}
+    boxes = rows["train"].table["boxes"].to_pylist()
+    assert boxes[0] is None
+    assert boxes[1][0]["label"] == "cell"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0 0.1 0.1 0.5", "line 1 has 3 numbers after the class"),
+        ("0 0.1 0.1 0.5 0.5 0.9", "has 5 numbers"),
+        ("cell 0.1 0.1 0.5 0.5", "line 1 is 'cell 0.1"),
+        ("7 0.1 0.1 0.5 0.5", "names class 7, and there are 2"),
+        ("0 0.1 nan 0.5 0.5", "a number without end"),
+    ],
+)
+def test_a_line_that_is_no_box_is_named(tmp_path: Path, line: str, said: str) -> None:
+    folder = write_yolo(tmp_path / "set")
+    (folder / "labels" / "train" / "p2.txt").write_text(line)
+    with pytest.raises(DataError, match=rf"p2\.txt cannot be read as YOLO boxes: .*{said}"):
+        load(str(folder))
+
+
+def test_a_yolo_folder_reads_nothing_outside_itself(tmp_path: Path) -> None:
+    write_yolo(tmp_path / "other")
+    folder = write_yolo(tmp_path / "set")
+    (folder / "data.yaml").write_text(f"train: {tmp_path}/other/images/train\nnames: {{0: cell, 1: dust}}\n")
+    rows = load(str(folder))["train"]
+    assert all(str(image).startswith(str(folder)) for image in rows.table["image"].to_pylist())
+    (folder / "data.yaml").write_text("train: nowhere\nnames: [cell]\n")
+    (folder / "images").rename(folder / "pictures")
+    with pytest.raises(DataError, match="has no training pictures at nowhere"):
+        load(str(folder))
