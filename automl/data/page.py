@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from automl.data.boxes import BOXES
-from automl.data.columns import Column, as_text
+from automl.data.columns import Column, as_text, word_counts
 from automl.data.page_rows import Quoter, rows_in_words
 from automl.data.quality import LONG_WORDS
 from automl.errors import RequestError
@@ -167,8 +166,7 @@ def _bars(counts: Mapping[str, int], alarms: Sequence[bool] = ()) -> list[Bar]:
 
 def _lengths(seen: Inspection, column: str) -> list[Bar]:
     """Training rows by their number of words; the bounds double, with one where most models cut."""
-    counted = pc.count_substring_regex(as_text(seen.parts["train"].table[column]), r"\S+")
-    words = np.asarray(pc.fill_null(counted, 0).to_numpy(zero_copy_only=False), np.int64)
+    words = word_counts(as_text(seen.parts["train"].table[column]))
     longest = int(words.max(initial=0))
     bounds = sorted({0, 1, LONG_WORDS + 1, *(1 << power for power in range(1, longest.bit_length() + 1))})
     bounds = [bound for bound in bounds if bound <= longest]
@@ -198,7 +196,9 @@ def _finding(seen: Inspection, quoter: Quoter, number: int) -> dict[str, Any]:
         "what": cut(finding.what, 600),
         "suggestion": cut(finding.suggestion, 400),
         "count": finding.count,
-        "share": f"{finding.count / rows:.1%}" if finding.kind != "broken_boxes" and finding.count <= rows else "",
+        "share": f"{finding.count / rows:.1%}"
+        if finding.kind != "broken_boxes" and 0 < finding.count <= rows
+        else "",
         "part": finding.part,
         "rows": rows_in_words(finding),
         "examples": quoter.of_finding(finding),

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.compute as pc
 
 from automl.data.boxes import BOXES
-from automl.data.columns import Codes, as_text
+from automl.data.columns import Codes, as_text, to_mask
 from automl.data.images import thumbnail
 from automl.data.leakage import Keyed
 from automl.data.printing import printable
@@ -142,9 +143,8 @@ class Quoter:
             yield "", _evenly(np.flatnonzero(~part.blank), _OF_CLASS if self._pictured else _ROWS)
             return
         assert part.labels is not None
-        labels = np.asarray(part.labels.to_numpy(zero_copy_only=False))
         for name in classes:
-            own = np.flatnonzero((labels == name) & ~part.blank)
+            own = np.flatnonzero(to_mask(pc.equal(part.labels, name)) & ~part.blank)
             yield name, _evenly(own, _OF_CLASS if self._pictured else _TEXTS_OF_CLASS)
 
 
