@@ -29,7 +29,7 @@ def trackers_of(request: RunRequest, note: Callable[[str], None]) -> list[Tracke
     if request.tensorboard:
         from automl.tracking.tensorboard import TensorBoardTracker
 
-        found.append(TensorBoardTracker())
+        found.append(TensorBoardTracker(note))
     if request.mlflow is not None:
         from automl.tracking.mlflow import MlflowTracker
 

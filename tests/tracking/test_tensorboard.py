@@ -14,6 +14,7 @@ from automl.tracking import tensorboard as tracking
 from automl.tracking.base import Tracker
 from automl.tracking.tensorboard import TensorBoardTracker
 from tests.tracking.contract import Seen, TrackerContract
+from tests.tracking.followed import info, result, row, spec
 
 pytest.importorskip("tensorboardX")
 from tensorboardX.proto.event_pb2 import Event  # noqa: E402
@@ -32,7 +33,7 @@ def events(directory: Path) -> Iterator[Any]:
 
 class TestTensorBoard(TrackerContract):
     def make(self, directory: Path, lines: list[str]) -> Tracker:
-        return TensorBoardTracker()
+        return TensorBoardTracker(lines.append)
 
     def read(self, directory: Path) -> dict[str, Seen]:
         root, seen = directory / "tensorboard", dict[str, Seen]()
@@ -55,3 +56,23 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"automl\[tensorboard\]"):
         TensorBoardTracker()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_ends_the_tracking_with_one_line_and_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every write to /dev/full says that no space is left, as a disk does that is full."""
+    from tensorboardX import record_writer
+
+    monkeypatch.setattr(record_writer, "open_file", lambda path: open("/dev/full", "wb"))
+    lines: list[str] = []
+    tracker = TensorBoardTracker(lines.append)
+    tracker.start(info(tmp_path))
+    for number in range(30):  # more events than any queue of tensorboardX holds
+        trial = spec(f"x-{number}", number=number)
+        tracker.trial_reported(trial, row(80, 0.6))
+        tracker.trial_ended(trial, result(trial, "completed", row(80, 0.6)))
+    tracker.close("done")
+    [line] = lines
+    assert line.startswith("TensorBoard tracking stopped (OSError: [Errno 28] No space left on device")
