@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from automl.leaderboard.driver import is_driven, last_driver
 from automl.leaderboard.store import RunFolder, read_lines
 from automl.progress import LiveView
 from automl.terminal import safe, seconds_text
@@ -36,7 +37,8 @@ def frame(folder: RunFolder, console: Console) -> RenderableType:
     """Contenders, trials, spend and time left, and the last trainings that failed."""
     head = Text(safe(folder.path), style="bold")
     if not folder.contest_file.exists():
-        return Group(head, Text("the data is being prepared"))
+        told = Text("the data is being prepared")
+        return Group(head, told if is_driven(folder.path) is not False else _nobody_drives(folder, 0))
     contest = folder.read_contest()
     starts = list(read_lines(folder.started_file))
     began = _when(starts[0]["at"]) if starts else None
@@ -44,19 +46,31 @@ def frame(folder: RunFolder, console: Console) -> RenderableType:
     ended = {result.id for result in results}
     done = folder.leaderboard_json.exists()
     last = max((_when(result.ended_at) for result in results), default=began)
-    until = last if done else datetime.now(UTC)
+    deserted = not done and is_driven(folder.path) is False
+    until = last if done or deserted else datetime.now(UTC)
     elapsed = (until - began).total_seconds() if began and until else 0.0
-    running = {spec.id: spec for spec in folder.started() if spec.id not in ended} if not done else {}
-    beats = {id: sum(read_heartbeat(folder.heartbeats / f"{id}.json").values()) for id in running}
-    view = LiveView.of_records(_info(folder, contest), console, elapsed, _phase(folder, contest))
-    for spec in running.values():
-        view.trial_reported(spec, {"device_seconds": beats[spec.id]})
+    unfinished = [spec for spec in folder.started() if spec.id not in ended] if not done else []
+    phase = "interrupted" if deserted else _phase(folder, contest)
+    view = LiveView.of_records(_info(folder, contest), console, elapsed, phase)
+    for spec in [] if deserted else unfinished:
+        beat = read_heartbeat(folder.heartbeats / f"{spec.id}.json")
+        view.trial_reported(spec, {"device_seconds": sum(beat.values())})
     failed = [result for result in results if result.status in ("failed", "out_of_memory")][-_WARNINGS:]
     lines = [Text(view.sentence(result), style="red") for result in failed]
     if not done and last is not None:
         quiet = (datetime.now(UTC) - last).total_seconds()
         lines.append(Text(f"last record {seconds_text(max(0.0, quiet))} ago", style="dim"))
+    if deserted:
+        lines.append(_nobody_drives(folder, len(unfinished)))
     return Group(head, view.table(), *lines)
+
+
+def _nobody_drives(folder: RunFolder, cut_off: int) -> Text:
+    """That the run's process is gone, however it ended, and with it the trainings that ran."""
+    told = f"nothing drives it any more: {last_driver(folder.path) or 'its process'} has ended"
+    if cut_off:
+        told += f", {cut_off} {'training was' if cut_off == 1 else 'trainings were'} cut off"
+    return Text(safe(f"{told}; go on with: automl resume {folder.path}"), style="red")
 
 
 def _phase(folder: RunFolder, contest: dict[str, Any]) -> str:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import socket
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from automl.cli import main
+from automl.errors import RunFolderError
+from automl.leaderboard.driver import LOCK, is_driven
+from automl.leaderboard.listing import list_runs
 from automl.leaderboard.store import RunFolder
 from automl.watch import watch
 from tests.leaderboard.run_folder import Contest, Plan
@@ -49,8 +57,48 @@ def test_what_runs_is_counted_with_what_it_has_spent(folder: RunFolder) -> None:
     beat = folder.heartbeats / f"{running.id}.json"
     beat.parent.mkdir(parents=True, exist_ok=True)
     beat.write_text('{"train": 42.0}')
-    row = next(line for line in shown(folder).splitlines() if line.startswith("minilm/full"))
+    with folder.lock():
+        row = next(line for line in shown(folder).splitlines() if line.startswith("minilm/full"))
     assert row.split()[-3:] == ["42", "s", "1"]
+
+
+def test_a_run_whose_process_was_killed_is_told_to_be_interrupted(folder: RunFolder) -> None:
+    from tests.test_progress import contender, spec
+
+    contest = folder.read_contest()
+    contest["contenders"] = [contender().to_json()]
+    folder.write_contest(contest)
+    folder.append_started(spec(7))
+    code = f"from automl.leaderboard.store import RunFolder\nwith RunFolder({str(folder.path)!r}).lock():\n"
+    code += "    print('driving', flush=True)\n    import time; time.sleep(60)"
+    driver = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert driver.stdout is not None
+        driver.stdout.readline()
+        text = shown(folder)
+        assert "interrupted" not in text
+        assert "nothing drives it" not in text
+        assert list_runs(folder.path.parent)[0]["state"] == "running"
+        with pytest.raises(RunFolderError, match=f"in use by another automl process .process {driver.pid} on "):
+            with folder.lock():
+                pass
+    finally:
+        driver.kill()
+        driver.wait()
+    text = " ".join(shown(folder).split())
+    assert "interrupted" in text
+    assert f"nothing drives it any more: process {driver.pid} on {socket.gethostname()} has ended" in text
+    assert f"1 training was cut off; go on with: automl resume {folder.path}" in text
+    assert list_runs(folder.path.parent)[0]["state"] == "interrupted"
+
+
+def test_looking_at_a_run_never_keeps_a_driver_from_it(folder: RunFolder) -> None:
+    with open(folder.path / LOCK, "wb") as look:
+        fcntl.flock(look, fcntl.LOCK_SH)  # as is_driven does for a moment
+        threading.Timer(0.1, lambda: fcntl.flock(look, fcntl.LOCK_UN)).start()
+        with folder.lock():
+            assert is_driven(folder.path)
+    assert is_driven(folder.path) is False
 
 
 def test_runs_lists_state_score_and_cost_as_json_too(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

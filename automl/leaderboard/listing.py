@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import RunFolderError
+from automl.leaderboard.driver import is_driven
 from automl.leaderboard.store import RunFolder
 
 
@@ -24,10 +25,7 @@ def list_runs(place: Path) -> list[dict[str, Any]]:
 def _listed(folder: RunFolder) -> dict[str, Any]:
     told: dict[str, Any] = {"run": str(folder.path), "state": "interrupted", "verdict": None, "metric": None}
     told |= {"best": None, "contender": None, "device_seconds": sum(one.device_seconds for one in folder.ledger())}
-    try:
-        with folder.lock():
-            pass
-    except RunFolderError:
+    if is_driven(folder.path):
         return told | {"state": "running"}
     if not folder.leaderboard_json.exists():
         return told

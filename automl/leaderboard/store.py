@@ -8,18 +8,18 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import filelock
 import yaml
 
 from automl.config import RunRequest
 from automl.errors import AutoMLError, DiskFull, RunFolderError, is_full_disk
 from automl.leaderboard import chain
+from automl.leaderboard.driver import LOCK, driving
 from automl.types import Contender, Spend, TrialResult, TrialSpec
 
 SPARE = ".spare"
@@ -140,7 +140,7 @@ class RunFolder:
 
     def refuse_other_run(self) -> None:
         """Raises RunFolderError unless the folder is new or empty."""
-        present = [p.name for p in self.path.iterdir() if p.name != ".lock"] if self.path.is_dir() else []
+        present = [p.name for p in self.path.iterdir() if p.name != LOCK] if self.path.is_dir() else []
         if self.request_file.exists():
             raise RunFolderError(
                 f"{self.path} already holds a run",
@@ -166,23 +166,9 @@ class RunFolder:
     def read_request(self) -> RunRequest:
         return RunRequest.model_validate(yaml.safe_load(self.request_file.read_text(encoding="utf-8")))
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Hold the folder alone. Raises RunFolderError when another driver has it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise RunFolderError(
-                f"{self.path} is in use by another automl process",
-                "one driver at a time",
-                "Wait for it, or stop it",
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+        return driving(self.path)
 
     # -- the disk ------------------------------------------------------------------------------------
 
