@@ -79,12 +79,15 @@ def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
         return _compete(folder, request, load_prepared(folder.data), tracker)
 
 
-def resume(path: Path | str, *, trackers: Sequence[Tracker] = ()) -> Board:
-    """Go on with an interrupted run: what is finished is not run again, what was spent stays spent."""
+def resume(path: Path | str, *, notify: str | None = None, trackers: Sequence[Tracker] = ()) -> Board:
+    """Go on with an interrupted run: what is finished is not run again, what was spent stays spent.
+
+    notify: the webhook again, for no file keeps it.
+    """
     require_training()
     folder = RunFolder.existing(path)
     with folder.lock():
-        request = folder.read_request().resolved(out=str(folder.path))
+        request = folder.read_request().resolved(out=str(folder.path), notify=notify)
         require_training(request.adapt)
         tracker = _trackers(request, trackers)
         if not folder.contest_file.exists():
@@ -101,6 +104,7 @@ def extend(
     trials: int | None = None,
     device_seconds: float | None = None,
     models: Sequence[str] = (),
+    notify: str | None = None,
     trackers: Sequence[Tracker] = (),
 ) -> Board:
     """Give every contender of a run more of its budget, or the run further models, under the same terms."""
@@ -109,11 +113,12 @@ def extend(
     with folder.lock():
         from automl.search.extend import extend_contest
 
-        request = folder.read_request().resolved(out=str(folder.path))
+        request = folder.read_request().resolved(out=str(folder.path), notify=notify)
         require_training(request.adapt)
+        tracker = _trackers(request, trackers)  # what is wrong with them shows before the contest is changed
         prepared = load_prepared(folder.data)
         extend_contest(folder, request, prepared, trials, device_seconds, models)
-        return _compete(folder, request, prepared, _trackers(request, trackers))
+        return _compete(folder, request, prepared, tracker)
 
 
 def board(path: Path | str) -> Leaderboard:
@@ -259,6 +264,8 @@ def _run_info(folder: RunFolder, request: RunRequest, contest: dict[str, Any]) -
         counts=contest["counts"],
         split_fingerprint=contest["split_fingerprint"],
         time_limit_seconds=request.time_limit,
+        wall_seconds_before=sum(folder.timings().values()),
+        device_seconds_before=sum(trial.cost.device_seconds for trial in folder.trials()),
         environment=folder.environment(),
         data=data_facts(folder, contest),
     )

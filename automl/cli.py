@@ -93,8 +93,13 @@ def _add_run_folder(parser: argparse.ArgumentParser) -> None:
     _json(parser, "leaderboard.json")
 
 
-def _add_extend(parser: argparse.ArgumentParser) -> None:
+def _add_resume(parser: argparse.ArgumentParser) -> None:
     _add_run_folder(parser)
+    parser.add_argument("--notify", metavar="URL", help="the webhook again: no file keeps it (or AUTOML_NOTIFY)")
+
+
+def _add_extend(parser: argparse.ArgumentParser) -> None:
+    _add_resume(parser)
     parser.add_argument("--trials", metavar="+N", help="so many trials more for every contender")
     parser.add_argument(
         "--budget", metavar="+TIME", help="so much more device time for every contender, such as +10m"
@@ -207,7 +212,7 @@ COMMANDS: dict[str, tuple[str, Adder]] = {
     "inspect": ("what the data is and what is wrong with it, before anything is spent", _add_inspect),
     "clean": ("the data without what is wrong with it, in new files, and a record of every row", _add_clean),
     "plan": ("what `run` would do, and take; a few steps are tried, nothing is kept", add_request_options),
-    "resume": ("go on with a run after a crash or Ctrl-C", _add_run_folder),
+    "resume": ("go on with a run after a crash or Ctrl-C", _add_resume),
     "extend": ("more budget for every contender of a run, or further models", _add_extend),
     "board": ("the leaderboard again, recomputed from the run folder without torch", _add_run_folder),
     "verify": ("whether a run folder was edited, and its board follows from its records", _add_verify),

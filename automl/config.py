@@ -131,8 +131,8 @@ class RunRequest(BaseModel):
     notify: str | None = Field(
         None,
         exclude=True,  # a secret: no file and no tracker gets it
-        description="a webhook (Slack's too) that is told when the run is done, fails or takes too long; kept in no "
-        "file, so resume and extend take it from AUTOML_NOTIFY",
+        description="a webhook (Slack's too) that is told when the run is done, fails or takes longer than planned; "
+        "kept in no file, so give it to resume and extend again (or AUTOML_NOTIFY)",
     )
     allow_pickle: bool = Field(False, description="load weights that are not safetensors (runs their pickle)")
 

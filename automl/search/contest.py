@@ -258,6 +258,7 @@ def run_contest(
             plan = make_plan(folder, contest, templates, slots)
             for line in plan_sentences(contest, plan):
                 tracker.note(line)
+            tracker.planned(plan.to_json())
             agenda.expect({one.contender: one.trial_seconds for one in plan.contenders}, slots.workers)
             tracker.phase("baselines")
             baselines.run()

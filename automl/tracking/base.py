@@ -26,6 +26,9 @@ class RunInfo:
     counts: Mapping[str, int]
     split_fingerprint: str
     time_limit_seconds: float | None = None
+    wall_seconds_before: float = 0.0
+    device_seconds_before: float = 0.0
+    """What earlier drivers of a resumed or extended run have taken, the preparation of the data included."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     """The data's name, classes and findings by kind; no row is quoted."""
@@ -74,6 +77,9 @@ class Tracker:
     def start(self, info: RunInfo) -> None:
         """The search begins."""
 
+    def planned(self, plan: Mapping[str, Any]) -> None:
+        """What the whole run is foretold to take: plan.json's "estimate", seconds and bytes in pairs of ends."""
+
     def trial_started(self, spec: TrialSpec) -> None:
         """A training got a slot (again, after a retry)."""
 
@@ -115,6 +121,9 @@ class Trackers(Tracker):
 
     def start(self, info: RunInfo) -> None:
         self._each("start", info)
+
+    def planned(self, plan: Mapping[str, Any]) -> None:
+        self._each("planned", plan)
 
     def trial_started(self, spec: TrialSpec) -> None:
         self._each("trial_started", spec)

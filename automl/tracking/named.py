@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from automl.config import RunRequest
 from automl.tracking.base import Tracker
-
-NOTIFY_VARIABLE = "AUTOML_NOTIFY"
+from automl.tracking.notify import NOTIFY_VARIABLE, WebhookTracker
 
 
 def trackers_of(request: RunRequest, note: Callable[[str], None]) -> list[Tracker]:
@@ -35,7 +34,5 @@ def trackers_of(request: RunRequest, note: Callable[[str], None]) -> list[Tracke
 
         found.append(MlflowTracker(request.mlflow, request.share_examples, note))
     if url := request.notify or os.environ.get(NOTIFY_VARIABLE):
-        from automl.tracking.notify import WebhookTracker
-
         found.append(WebhookTracker(url, note))
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from automl.tracking.base import Insights, RunInfo, ShippedModel, Tracker
@@ -141,3 +143,10 @@ def insights(directory: Path) -> Insights:
         curves={CONTENDER.name: [row(80, 0.6), row(160, 0.8)]},
         models=(ShippedModel(directory=model, final=FINAL, rank=1, test_mean=0.9),),
     )
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -14,7 +14,7 @@ from automl.tracking.wandb import WandbTracker
 from automl.tracking.wandb_sync import sync, unsent
 
 pytest.importorskip("wandb")
-from tests.tracking.followed import follow_a_run, info, result, row, spec  # noqa: E402
+from tests.tracking.followed import follow_a_run, info, result, row, spec, wait_until  # noqa: E402
 from tests.tracking.wandb_files import merged, read_runs  # noqa: E402
 from tests.tracking.wandb_server import KEY, WandbServer, wandb_server  # noqa: E402
 
@@ -118,13 +118,6 @@ def test_a_server_that_fails_in_the_middle_costs_no_record_and_gets_all_later(
         assert {run.exit_code for run in found.values()} == {0}
         assert set(found) >= {run.name for run in kept.values() if run.job_type == "trial"}
         assert sync(tmp_path / "wandb").sent == 0, "nothing is sent twice"
-
-
-def wait_until(true: object, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_sync_tells_what_wandb_refuses_and_keeps_the_rest(server: WandbServer, tmp_path: Path) -> None:
