@@ -200,6 +200,8 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
 
 def _add_sync(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder whose runs W&B does not have yet, or not whole")
+    what = "show what lies there for W&B, as a tree with counts, and send nothing"
+    parser.add_argument("--dry-run", action="store_true", help=what)
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,11 @@ trials.jsonl stays the truth; W&B is a copy of it. What could not be sent lies i
 
 from __future__ import annotations
 
+import errno
 import netrc
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +40,8 @@ from automl.types import TrialResult, TrialSpec
 Mode = Literal["online", "offline", "disabled"]
 SECONDS_TO_SEND_THE_REST = {"online": 120.0, "offline": 60.0}
 SECONDS_TO_SEND_A_MODEL = 900.0
+LEAST_FREE_BYTES = 8 << 20
+"""Below this much free space nothing more is told to W&B. A training takes a tenth of a megabyte there."""
 _HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where `wandb login` puts keys, by its version
 _LONGEST_TAG = 64
 _SETTINGS: dict[str, Any] = {
@@ -102,7 +106,24 @@ class WandbTracker(BackgroundTracker):
         assert self._directory is not None
         return f"automl sync {self._directory.parent}"
 
+    def _later(self, call: Callable[[], object]) -> None:
+        def with_room() -> None:
+            self._require_room()
+            call()
+
+        super()._later(with_room)
+
     # -- what happens in W&B, on the thread of its own -----------------------------------------------------
+
+    def _require_room(self) -> None:
+        """Raises OSError before the disk is full: W&B's service breaks of that, and its log fills the terminal.
+
+        What is open is ended before, for which there is room, so that it can be sent.
+        """
+        assert self._directory is not None
+        if shutil.disk_usage(self._directory).free < LEAST_FREE_BYTES:
+            self._close("the disk is full")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._directory))
 
     def _start_benchmark(self, info: RunInfo) -> None:
         run = self._init("", info.name, "benchmark", [info.task, self._dataset, info.name], benchmark_config(info))

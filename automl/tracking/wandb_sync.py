@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import RunFolderError
+from automl.tracking.describe import STEP
+from automl.tracking.wandb_files import Artifact, WandbRun, merged, read_run, run_files
 
+_KINDS = "benchmark trial final baseline"
 _SENT = ".synced"  # W&B's own mark: `wandb sync` writes it and passes over what has it
 
 
@@ -25,10 +28,18 @@ class Sent:
     problems: tuple[str, ...]
 
 
+def files_of_runs(directory: Path) -> list[Path]:
+    """The files of all runs there. Raises RunFolderError where W&B wrote none."""
+    if not (files := run_files(directory)):
+        raise RunFolderError(
+            f"{directory} holds no runs of W&B", "a run with --wandb PROJECT", "See automl run --help"
+        )
+    return files
+
+
 def unsent(directory: Path) -> list[Path]:
     """The files of runs that W&B does not have whole, the oldest first."""
-    files = [file for file in directory.glob("*run-*/*.wandb") if file.parent.name != "latest-run"]
-    return sorted(file for file in files if not file.with_name(file.name + _SENT).exists())
+    return [file for file in run_files(directory) if not file.with_name(file.name + _SENT).exists()]
 
 
 def sync(directory: Path, tell: Callable[[str], None] = lambda line: None) -> Sent:
@@ -36,11 +47,8 @@ def sync(directory: Path, tell: Callable[[str], None] = lambda line: None) -> Se
 
     One process of `wandb sync` for all: what it refuses, or leaves at an interruption, is sent by the next one.
     """
+    files_of_runs(directory)
     waiting = unsent(directory)
-    if not any(directory.glob("*run-*/*.wandb")):
-        raise RunFolderError(
-            f"{directory} holds no runs of W&B", "a run with --wandb PROJECT", "See automl run --help"
-        )
     if not waiting:
         return Sent(sent=0, left=0, problems=())
     tell(f"sending {len(waiting)} runs to W&B")
@@ -52,6 +60,61 @@ def sync(directory: Path, tell: Callable[[str], None] = lambda line: None) -> Se
     if left and not problems:
         problems = done.stdout.strip().splitlines()[-1:]
     return Sent(sent=len(waiting) - left, left=left, problems=tuple(dict.fromkeys(problems)))
+
+
+def describe(directory: Path) -> list[str]:
+    """What lies there for W&B, as a tree in lines: projects, groups, kinds of runs, runs, with counts.
+
+    Raises RunFolderError where there is nothing.
+    """
+    files = files_of_runs(directory)
+    waiting = {file.parent for file in unsent(directory)}
+    parts = [read_run(file) for file in files]
+    left = {run.id for run in parts if run.path.parent in waiting}
+    runs = sorted(merged([run for run in parts if run.id]), key=lambda run: (_KINDS.find(run.job_type), run.name))
+    lines = []
+    for project, of_project in _grouped(runs, lambda run: run.project):
+        lines.append(f"{project}: {_counts(of_project)}")
+        for group, of_group in _grouped(of_project, lambda run: run.group):
+            lines.append(f"  {group}")
+            for kind, of_kind in _grouped(of_group, lambda run: run.job_type):
+                lines.append(f"    {kind}: {_counts(of_kind)}")
+                lines += [f"      {_told(run)}{', not sent yet' if run.id in left else ''}" for run in of_kind]
+    if unreadable := len(parts) - sum(bool(run.id) for run in parts):
+        lines.append(f"{unreadable} files without a beginning: W&B was ended before it had written one")
+    return lines
+
+
+def _grouped(runs: list[WandbRun], of: Callable[[WandbRun], str]) -> list[tuple[str, list[WandbRun]]]:
+    found: dict[str, list[WandbRun]] = {}
+    for run in runs:
+        found.setdefault(of(run), []).append(run)
+    return list(found.items())
+
+
+def _counts(runs: list[WandbRun]) -> str:
+    lines = sum(len(run.history) for run in runs)
+    made = sum(not one.uses for run in runs for one in _artifacts(run))
+    used = sum(len(_artifacts(run)) for run in runs) - made
+    told = [f"{len(runs)} run{'s' * (len(runs) != 1)}", f"{lines} lines of history"]
+    return ", ".join([*told, *([f"artifacts: {made} made, {used} used"] if made or used else [])])
+
+
+def _artifacts(run: WandbRun) -> list[Artifact]:
+    """Those that were asked for, once each: W&B keeps tables as some too, and a run in two files tells them twice."""
+    return list({(one.name, one.uses): one for one in run.artifacts if one.type != "run_table"}.values())
+
+
+def _told(run: WandbRun) -> str:
+    steps = [row[STEP] for row in run.history if STEP in row]
+    state = str(run.summary.get("status") or ("ended" if run.exit_code is not None else "cut off"))
+    told = [run.name, state, *([f"{len(steps)} points to {max(steps)} samples"] if steps else [])]
+    if tables := sum(str(value) == "table-file" for key, value in run.summary.items() if key.endswith("_type")):
+        told.append(f"{tables} tables and charts")
+    for one in _artifacts(run):
+        aliases = f" ({', '.join(one.aliases)})" if one.aliases and not one.uses else ""
+        told.append(f"{'uses' if one.uses else 'made'} {one.type} {one.name}{aliases}")
+    return ", ".join(told)
 
 
 def is_whole(settings: Any) -> bool:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import jinja2
 import pytest
 
-from automl.errors import MissingExtra
+from automl.errors import MissingExtra, RunFolderError
 from automl.tracking import wandb as tracking
 from automl.tracking.base import Insights, Tracker, Trackers
 from automl.tracking.describe import WITHOUT_ROWS, ending, readable_name, run_id
 from automl.tracking.wandb import WandbTracker, choose_mode
 
 pytest.importorskip("wandb")
+from automl.tracking.wandb_files import WandbRun, merged  # noqa: E402
+from automl.tracking.wandb_sync import describe  # noqa: E402
 from tests.tracking.contract import Seen, TrackerContract  # noqa: E402
 from tests.tracking.followed import BOARD, follow_a_run, info, result, row, spec  # noqa: E402
-from tests.tracking.wandb_files import WandbRun, merged, read_runs  # noqa: E402  (needs wandb's protocol buffers)
+from tests.tracking.wandb_runs import read_runs  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,7 +45,7 @@ def _no_wandb_login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, WandbRun], list[str], Path]:
     directory, lines = tmp_path_factory.mktemp("run"), list[str]()
     follow_a_run(directory, WandbTracker("my-project", "offline", note=lines.append))
-    return {run.name: run for run in merged(read_runs(directory / "wandb"))}, lines, directory
+    return {run.name: run for run in merged(read_runs(directory))}, lines, directory
 
 
 def test_every_training_is_a_run_of_its_own_with_a_name_that_people_read(followed) -> None:  # type: ignore[no-untyped-def]
@@ -135,6 +139,27 @@ def test_a_model_goes_back_to_its_final_and_its_data(followed) -> None:  # type:
     assert [one.uses for one in made] == [False], "the benchmark made the data's description"
 
 
+def test_sync_shows_what_lies_there_as_a_tree_with_counts_and_sends_nothing(followed) -> None:  # type: ignore[no-untyped-def]
+    _, _, directory = followed
+    lines = describe(directory / "wandb")
+    assert lines[0] == "my-project: 6 runs, 6 lines of history, artifacts: 2 made, 5 used"
+    assert lines[1] == "  reviews"
+    assert [line.strip() for line in lines if line.startswith("    ") and line[4] != " "] == [
+        "benchmark: 1 run, 1 lines of history, artifacts: 1 made, 0 used",
+        "trial: 3 runs, 4 lines of history, artifacts: 0 made, 3 used",
+        "final: 1 run, 1 lines of history, artifacts: 1 made, 1 used",
+        "baseline: 1 run, 0 lines of history, artifacts: 0 made, 1 used",
+    ]
+    trial = next(line for line in lines if "full/001" in line)
+    assert trial.strip() == (
+        "all-minilm-l6-v2/full/001, pruned, 1 points to 80 samples, uses dataset reviews-data, not sent yet"
+    )
+    final = next(line for line in lines if "final-seed-11" in line)
+    assert "made model reviews-model (" in final
+    with pytest.raises(RunFolderError, match="holds no runs of W&B"):
+        describe(directory / "elsewhere")
+
+
 def test_a_report_with_rows_stays_here_unless_examples_may_be_shared(followed, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     _, lines, directory = followed
     assert any("report.html stays here" in line for line in lines)
@@ -170,7 +195,7 @@ def test_a_resumed_benchmark_goes_on_with_its_ids(tmp_path: Path) -> None:
         if status == "done":
             tracker.trial_ended(trial, result(trial, "completed", row(80, 0.6)))
         tracker.close(status)
-    runs = read_runs(tmp_path / "wandb")
+    runs = read_runs(tmp_path)
     assert len(runs) == 4
     assert len({run.id for run in runs}) == 2, "each half wrote the benchmark and the same trial"
     cut_off = next(run for run in runs if run.summary.get("status") == "interrupted" and run.job_type == "trial")
@@ -192,7 +217,7 @@ def test_without_a_key_it_says_so_once_and_goes_offline(tmp_path: Path) -> None:
     tracker.close("done")
     assert [line for line in lines if "no key" in line] == lines
     assert len(lines) == 1
-    assert len(read_runs(tmp_path / "wandb")) == 1
+    assert len(read_runs(tmp_path)) == 1
 
 
 def test_the_variables_of_wandb_are_obeyed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -241,7 +266,7 @@ def test_a_server_that_cannot_be_reached_neither_slows_nor_ends_the_run(
     assert time.monotonic() - started < 1.0, "the driver does not wait for the network"
     tracker.close("done")
     assert any("cannot be reached" in line and "automl sync" in line for line in lines), lines
-    runs = {run.name: run for run in read_runs(tmp_path / "wandb") if run.exit_code is not None}
+    runs = {run.name: run for run in read_runs(tmp_path) if run.exit_code is not None}
     assert set(runs) == {"reviews", "all-minilm-l6-v2/full/000"}
     assert runs["all-minilm-l6-v2/full/000"].summary["status"] == "completed"
 
@@ -294,7 +319,7 @@ class TestWandb(TrackerContract):
                 learning_rate=run.config.get("learning_rate"),
                 told=f"{run.summary.get('status')} {run.notes}",
             )
-            for run in merged(read_runs(directory / "wandb"))
+            for run in merged(read_runs(directory))
         }
 
 
@@ -306,3 +331,23 @@ def test_a_disk_that_takes_nothing_ends_the_tracking_and_not_the_run(tmp_path: P
     follow_a_run(tmp_path, Trackers(view, WandbTracker("my-project", "offline")))
     assert len(lines) == 1
     assert lines[0].startswith("WandbTracker stopped tracking")
+
+
+def test_a_disk_that_is_nearly_full_ends_the_tracking_while_there_is_room_to_end_what_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    tracker, trial = WandbTracker("my-project", "offline", note=lines.append), spec("all-minilm-l6-v2-full-000")
+    free = iter([2**40] * 3)  # for what is told before the end
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=next(free, 0)))
+    tracker.start(info(tmp_path))
+    tracker.trial_started(trial)
+    tracker.trial_reported(trial, row(80, 0.6))
+    tracker.trial_ended(trial, result(trial, "completed", row(80, 0.6), row(160, 0.8)))
+    tracker.close("done")
+    [line] = lines
+    assert "W&B tracking stopped (OSError: [Errno 28] No space left on device" in line
+    runs = {run.name: run for run in read_runs(tmp_path)}
+    assert [line["accuracy"] for line in runs[readable_name(trial)].history] == [0.6]
+    assert runs[readable_name(trial)].summary["reason"] == "the benchmark ended: the disk is full"
+    assert {run.exit_code for run in runs.values()} == {1}

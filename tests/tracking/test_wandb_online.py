@@ -14,8 +14,9 @@ from automl.tracking.wandb import WandbTracker
 from automl.tracking.wandb_sync import sync, unsent
 
 pytest.importorskip("wandb")
+from automl.tracking.wandb_files import merged  # noqa: E402
 from tests.tracking.followed import follow_a_run, info, result, row, spec, wait_until  # noqa: E402
-from tests.tracking.wandb_files import merged, read_runs  # noqa: E402
+from tests.tracking.wandb_runs import read_runs  # noqa: E402
 from tests.tracking.wandb_server import KEY, WandbServer, wandb_server  # noqa: E402
 
 NAMES = {
@@ -105,7 +106,7 @@ def test_a_server_that_fails_in_the_middle_costs_no_record_and_gets_all_later(
     assert time.monotonic() - started < 1.0, "the driver waits for nobody"
     tracker.close("done")
     assert sum("offline now, later: automl sync" in line for line in lines) == 1, lines
-    kept = {run.name: run for run in merged(read_runs(tmp_path / "wandb")) if run.exit_code is not None}
+    kept = {run.name: run for run in merged(read_runs(tmp_path)) if run.exit_code is not None}
     for trial in trials:
         run = kept[f"all-minilm-l6-v2/full/{trial.number:03d}"]
         assert [line["samples_seen"] for line in run.history] == [80, 160]

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 ENTITY = "team"
 KEY = "k" * 40
-Refusal = Literal["wrong_key", "rate_limit", "broken"]
-_STATUS: dict[Refusal, int] = {"wrong_key": 401, "rate_limit": 429, "broken": 503}
+Refusal = Literal["wrong_key", "rate_limit", "broken", "cut_off"]
+_STATUS: dict[Refusal, int] = {"wrong_key": 401, "rate_limit": 429, "broken": 503, "cut_off": 0}
 
 
 @dataclass
@@ -63,6 +63,9 @@ class WandbServer:
                     body = gzip.decompress(body)
                 with server._lock:
                     status, value = server._answer(self.path, self.headers.get("Authorization", ""), body)
+                if status == 0:  # the network is lost after the question and before the answer
+                    self.close_connection = True
+                    return
                 data = json.dumps(value).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")

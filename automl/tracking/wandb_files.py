@@ -1,21 +1,19 @@
-"""Reads an offline W&B run back: a .wandb file is a 7-byte header and records framed as LevelDB logs are."""
+"""W&B's own files read back: each is a 7-byte header and records framed as LevelDB logs are."""
 
 from __future__ import annotations
 
 import json
 import struct
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wandb.proto import wandb_internal_pb2
+from automl.errors import RunFolderError
 
 FILE_HEADER = struct.Struct("<4sHB")
 RECORD_HEADER = struct.Struct("<IHB")
 BLOCK_BYTES = 32_768
-_PATIENCE_SECONDS = 2.0
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
@@ -52,15 +50,9 @@ class WandbRun:
     path: Path = Path()
 
 
-def read_runs(directory: Path) -> list[WandbRun]:
-    """Every run below a directory, in order of their names; W&B's service may still be writing the last ones."""
-    files = [path for path in directory.rglob("*.wandb") if "latest-run" not in path.parts]
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        runs = sorted((read_run(path) for path in files), key=lambda run: run.name)
-        if all(run.exit_code is not None for run in runs) or time.monotonic() > deadline:
-            return runs
-        time.sleep(0.05)
+def run_files(directory: Path) -> list[Path]:
+    """The files of all runs that W&B wrote there, the oldest first."""
+    return sorted(file for file in directory.glob("*run-*/*.wandb") if file.parent.name != "latest-run")
 
 
 def merged(runs: list[WandbRun]) -> list[WandbRun]:
@@ -75,19 +67,24 @@ def merged(runs: list[WandbRun]) -> list[WandbRun]:
 
 
 def read_run(path: Path) -> WandbRun:
+    """What a file says, as far as it goes: a writer that was cut off leaves the beginning."""
+    from wandb.proto import wandb_internal_pb2
+
     run = WandbRun(path=path)
-    for body in _records(path.read_bytes()):
-        record = wandb_internal_pb2.Record()
+    for body in _records(path):
+        record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
         record.ParseFromString(body)
         _apply(run, record)
     return run
 
 
-def _records(data: bytes) -> Iterator[bytes]:
-    if not data:
+def _records(path: Path) -> Iterator[bytes]:
+    data = path.read_bytes()
+    if len(data) < FILE_HEADER.size:
         return
     magic, number, _ = FILE_HEADER.unpack_from(data)
-    assert (magic, number) == (b":W&B", 0xBEE1), "no .wandb file"
+    if (magic, number) != (b":W&B", 0xBEE1):
+        raise RunFolderError(f"{path} is no file of W&B", "one that W&B wrote", "Move it elsewhere")
     position, parts = FILE_HEADER.size, []
     while position + RECORD_HEADER.size <= len(data):
         left_in_block = BLOCK_BYTES - position % BLOCK_BYTES
