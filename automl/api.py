@@ -197,19 +197,23 @@ def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[di
     from automl.search.baselines import planned
     from automl.search.contest import data_facts, draw_up, find_contenders, find_spaces
     from automl.tasks.base import Task
+    from automl.tasks.variations import allowed
 
+    allowed(request.augment)
     home = RunFolder(request.out).data if request.out else None
     prepared = prepare(request, directory, tuple(parts("automl.tasks", Task)), home)  # type: ignore[type-abstract]
     for line in (*prepared.assumptions, *prepared.cleaned):
         tracker.note(line)
     task = get_part("automl.tasks", Task, prepared.schema.task)  # type: ignore[type-abstract]
     contenders, reason = find_contenders(request, task)
-    spaces = find_spaces(request, contenders, data_facts(prepared, task))
-    if (name := task.unsafe_to_augment(prepared.schema.classes)) is not None:
-        tracker.note(f"nothing is augmented: the class {name!r} is named after what that would change")
+    spaces = find_spaces(request, contenders, data_facts(prepared, task, request.augment))
     contest = draw_up(request, prepared, task, contenders, spaces, reason)
     contest["baselines"] = [name for name, _, _ in planned(task, contenders)]
-    tracker.note(f"metric {contest['metric']}: {contest['reasons']['metric']}")
+    reasons = contest["reasons"]
+    tracker.note(f"metric {contest['metric']}: {reasons['metric']}")
+    for name, reason in (("unequal classes", reasons["imbalance"]), ("varied inputs", reasons["variation"])):
+        if not reason.startswith("none"):
+            tracker.note(f"{name}: {reason}")
     return contest, prepared
 
 
@@ -217,6 +221,7 @@ def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tra
     """From the terms of the contest to the board."""
     from automl.search.contest import run_contest
     from automl.search.ship import measure_models, ship_models
+    from automl.search.varied import keep_varied_examples
 
     contest = folder.read_contest()
     tracker.start(_run_info(folder, request, contest))
@@ -229,6 +234,7 @@ def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tra
             with timed(folder, "report"):
                 ship_models(folder, prepared)
                 measure_models(folder, prepared)
+                keep_varied_examples(folder, prepared)
         found = make_board(folder, why="winners fixed, finals done")
         _write_cards(folder, found, contest)
         write_report(folder, found)

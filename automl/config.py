@@ -69,6 +69,11 @@ class RunRequest(BaseModel):
     group: str | None = Field(None, description="keep rows with one value of this column on one side of every cut")
     time: str | None = Field(None, description="cut by this column: the latest rows are the test")
     clean: Names = Field((), description="repairs to make beside the usual ones, or no-NAME; see automl clean --help")
+    augment: Names = Field(
+        (),
+        description="how else training inputs may be varied: mirror, crop (pictures), words (texts); or how not to "
+        "be: no-trivial, no-mixup (pictures), none",
+    )
     task: str | None = Field(None, description="the task (guessed from the data)")
     metric: str | None = Field(None, description="the metric that decides (guessed from the data)")
     models: Names = Field((), description="hub ids, local folders, or package:NAME, comma-separated")

@@ -172,8 +172,13 @@ def thumbnail(path: str, pixels: int = 96, boxes: Sequence[Mapping[str, Any]] = 
     for box in boxes:
         (left, right), (top, bottom) = (sorted((box[f"{a}min"] * scale, box[f"{a}max"] * scale)) for a in "xy")
         draw.rectangle((left, top, right, bottom), outline=(255, 64, 32))
+    return data_uri(small)
+
+
+def data_uri(picture: Image.Image) -> str:
+    """A PNG of the picture that a page can hold in itself."""
     room = io.BytesIO()
-    small.save(room, "PNG", optimize=True)
+    picture.save(room, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(room.getvalue()).decode("ascii")
 
 

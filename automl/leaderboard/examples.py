@@ -1,10 +1,13 @@
-"""Rows of the data that the report quotes: test inputs that the best contenders get wrong with confidence.
+"""Rows of the data that the report quotes: test inputs that the best contenders get wrong with confidence, and
+training inputs as they were and as they were varied.
 
 Nothing else of the house shows a data row; the report says in its head that it does (see report.html).
 """
 
 from __future__ import annotations
 
+import difflib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +71,38 @@ def examples(folder: RunFolder, board: Leaderboard, scores: Mapping[str, Any]) -
         ]
         found.append({"name": name, "rows": rows, "pictures": quote is _picture})
     return found
+
+
+def varied_examples(folder: RunFolder) -> dict[str, Any] | None:
+    """What varied.json holds, in words and with marks: texts as pieces (kind, text), kind 'same', 'out' or 'in'.
+
+    None where no training varied its inputs.
+    """
+    if not folder.varied_file.exists():
+        return None
+    told: dict[str, Any] = json.loads(folder.varied_file.read_text(encoding="utf-8"))
+    pictures = folder.read_contest()["schema"]["task"].startswith(_OF_PICTURES)
+    for row in told["rows"]:
+        for one in row["inputs"]:
+            if not pictures:
+                one["pieces"] = marked(one["before"], one["after"])
+    return {**told, "pictures": pictures, "recipe": [f"{name} {value}" for name, value in told["recipe"].items()]}
+
+
+def marked(before: str, after: str, longest: int = 560) -> list[tuple[str, str]]:
+    """What became of a text, word by word: pieces that are the 'same', went 'out' or came 'in'."""
+    old, new = before.split(), after.split()
+    pieces: list[tuple[str, str]] = []
+    for kind, start, end, first, last in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        room = longest - sum(len(text) for _, text in pieces)
+        if room <= 0:
+            break
+        if kind == "equal":
+            pieces.append(("same", cut(" ".join(old[start:end]), room)))
+            continue
+        pieces += [("out", cut(" ".join(old[start:end]), room))] if end > start else []
+        pieces += [("in", cut(" ".join(new[first:last]), room))] if last > first else []
+    return pieces
 
 
 def _example(row: int, inputs: tuple[Quoted, ...], one: Mistake, classes: Sequence[str]) -> Example:

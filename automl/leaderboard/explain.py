@@ -209,6 +209,8 @@ def protocol_table(board: Leaderboard, reasons: Mapping[str, str]) -> list[tuple
             "Proposals after the first trials",
             f"{SAMPLERS.get(sampler, sampler or '–')}{_because(reasons.get('sampler'))}",
         ),
+        ("Remedies for unequal classes", reasons.get("imbalance") or "–"),
+        ("Training inputs varied", reasons.get("variation") or "–"),
         ("Seeds of the finals", ", ".join(str(seed) for seed in protocol["seeds"])),
         ("Counts as equal within", f"{protocol['margin']} points"),
         ("Slices that are told", listed(sliced) if (sliced := protocol.get("slices")) else "none asked for"),

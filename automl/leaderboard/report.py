@@ -22,7 +22,7 @@ from automl.leaderboard.busy import busy_notes, latency_text
 from automl.leaderboard.calibration import Calibration
 from automl.leaderboard.chart import Chart
 from automl.leaderboard.classes import class_table, worst_class
-from automl.leaderboard.examples import examples
+from automl.leaderboard.examples import examples, varied_examples
 from automl.leaderboard.importance import Importance, importance
 from automl.leaderboard.overfitting import fit_of, overfitting
 from automl.leaderboard.planned import in_words
@@ -74,7 +74,7 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
     contest, metric = folder.read_contest(), get_metric(board.metric)
     scores = json.loads(folder.scores_file.read_text(encoding="utf-8"))
     trials, findings = folder.counting_trials(), folder.profile().get("findings", [])
-    quoted = examples(folder, board, scores)
+    quoted, varied = examples(folder, board, scores), varied_examples(folder)
     names = [row.contender for row in board.rows if row.kind == "contender"]
     curves = [charts.curves_chart(trials, name, index, metric) for index, name in enumerate(names)]
     winners, recipe_rows = explain.recipes(board)
@@ -116,8 +116,9 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
             [scored_charts.search_cost_chart(board.rows, metric), scored_charts.answer_cost_chart(board.rows, metric)]
         ),
         "examples": quoted,
+        "varied": varied,
         # the values of a column are the data's
-        "quotes_rows": bool(quoted)
+        "quotes_rows": bool(quoted or varied)
         or any(row.slices for row in board.rows)
         or any(finding_quotes(finding) for finding in findings),
         "quoting_findings": any(finding_quotes(finding) for finding in findings),

@@ -107,6 +107,7 @@ class RunFolder:
         self.winners_file = self.path / "winners.json"
         self.measurements_file = self.path / "measurements.json"
         self.data = self.path / "data"
+        self.varied_file = self.data / "varied.json"
         self.trials_file = self.path / "trials.jsonl"
         self.baselines_file = self.path / "baselines.jsonl"
         self.started_file = self.path / "started.jsonl"

@@ -16,6 +16,14 @@ from automl.types import LeaderboardRow, TrialResult
 _TOLD = 4
 """More contenders than this have their recipes in the table alone."""
 _MOST_NOTES = 8
+_VARIED = {
+    "augmentation": ("none", "training pictures varied, by one operation each"),
+    "mixup_alpha": (0, "training pictures mixed in pairs"),
+    "smallest_crop": (1, "parts of training pictures shown"),
+    "mirror_share": (0, "training pictures mirrored"),
+    "word_noise": (0, "words of training texts left out or moved"),
+}
+"""Keys of a recipe by which training inputs vary: the value under which they do not, and what is told of others."""
 
 
 def story(
@@ -91,6 +99,7 @@ def recipe_words(recipe: Mapping[str, Any]) -> str:
     shrinking = {"weight_decay": "weight decay", "dropout": "dropout", "label_smoothing": "label smoothing"}
     kept = [f"{words} {recipe[name]:.2g}" for name, words in shrinking.items() if recipe.get(name)]
     told.append(f"held back by {listed(kept)}" if kept else "nothing that holds it back")
+    told += [words for name, (plain, words) in _VARIED.items() if recipe.get(name, plain) != plain]
     if (remedy := recipe.get("imbalance", "none")) != "none":
         told.append(f"against unequal classes {str(remedy).replace('_', ' ')}")
     return "; ".join(told)

@@ -19,12 +19,14 @@ from automl.search.agenda import Agenda
 from automl.search.baselines import BaselineRunner
 from automl.search.ledger import Ledger
 from automl.search.plan import describe_plan, make_plan, plan_sentences
+from automl.search.reasons import imbalance_reason, variation_reason
 from automl.search.rungs import milestones
 from automl.search.slots import Slots, plan_slots
 from automl.search.space import SearchSpace, load_space
 from automl.search.study import choose_sampler
 from automl.search.sweep import Sweep, ray_resources, ray_session
 from automl.tasks.base import Task
+from automl.tasks.variations import allowed
 from automl.tracking.base import Tracker
 from automl.types import Budget, Contender, PreparedData, TrialSpec
 
@@ -86,11 +88,15 @@ def _known_types(families: dict[str, ModelFamily]) -> str:
     return ", ".join(families)
 
 
-def data_facts(prepared: PreparedData, task: Task) -> dict[str, float]:
-    """What a search space may ask of the data (DATA_FACTS)."""
+def data_facts(prepared: PreparedData, task: Task, augment: Sequence[str] = ()) -> dict[str, float]:
+    """What a search space may ask of the data (DATA_FACTS). augment: as the request names variations."""
     counts = prepared.class_counts.values()
-    safe = task.unsafe_to_augment(prepared.schema.classes) is None
-    return {"safe_to_augment": float(safe), **({"class_ratio": max(counts) / min(counts)} if counts else {})}
+    varied = allowed(augment, prepared.schema.classes, task.variations)
+    return {
+        "training_rows": float(prepared.counts["train"]),
+        **{f"augment_{name}": 1.0 for name in sorted(varied)},
+        **({"class_ratio": max(counts) / min(counts)} if counts else {}),
+    }
 
 
 def find_spaces(
@@ -171,6 +177,8 @@ def draw_up(
             "metric": metric_reason,
             "models": models_reason,
             "sampler": sampler_reason,
+            "imbalance": imbalance_reason(prepared.class_counts, spaces.values()),
+            "variation": variation_reason(task, request.augment, prepared.class_counts, list(spaces.values())),
         },
         "assumptions": list(prepared.assumptions),
         "cleaned": list(prepared.cleaned),

@@ -37,7 +37,7 @@ def extend_contest(
     _check(folder, contest, budget, trials, device_seconds, models)
     task = get_part("automl.tasks", Task, contest["task"])  # type: ignore[type-abstract]
     added = _further_contenders(folder, request, task, models)
-    spaces = find_spaces(request, added, data_facts(prepared, task))
+    spaces = find_spaces(request, added, data_facts(prepared, task, request.augment))
     more = Budget(
         trials=None if budget.trials is None else budget.trials + (trials or 0),
         device_seconds=None if budget.device_seconds is None else budget.device_seconds + (device_seconds or 0),

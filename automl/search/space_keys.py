@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from automl.tasks.variations import VARIATIONS
+
 RECIPE_LIMITS: Mapping[str, tuple[float, float]] = {
     "learning_rate": (1e-9, 10.0),
     "batch_size": (1, 65_536),
@@ -45,12 +47,20 @@ OWN_KEYS: Mapping[str, OwnKey] = {
     "logit_adjust_tau": OwnKey((0.0, 10.0)),
     "class_balanced_beta": OwnKey((0.0, 1 - 1e-9)),
     "augmentation": OwnKey(frozenset({"none", "trivial"})),
+    "mixup_alpha": OwnKey((0.0, 10.0)),
+    "smallest_crop": OwnKey((0.05, 1.0)),
+    "mirror_share": OwnKey((0.0, 1.0)),
+    "word_noise": OwnKey((0.0, 0.5)),
 }
 WHOLE_NUMBERS = frozenset({"batch_size", "lora_rank"})
 
 DATA_FACTS: Mapping[str, str] = {
     "class_ratio": "training rows of the largest class for one of the smallest",
-    "safe_to_augment": "1, or 0 where a class is named after what augmenting changes, as 'rotated' is",
+    "training_rows": "rows that are trained on",
+    **{
+        f"augment_{name}": f"1 where --augment allows {name}: {one.of}, {one.what}"
+        for name, one in VARIATIONS.items()
+    },
 }
 """What `when_data` may ask of the data, and what it is."""
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
+Generators = Sequence[np.random.Generator]
+"""One for each row: what it varies by depends on nothing beside it."""
 Features = NDArray[np.float32]
 Loss = Callable[[Any, "torch.Tensor"], "torch.Tensor"]
 """(outputs of the head, labels of the batch) to the batch's mean loss."""
@@ -71,22 +73,49 @@ class Task(ABC):
     ) -> dict[str, torch.Tensor]:
         """A batch padded to its longest row. padding: the value that fills each field."""
 
-    def augment(
-        self, batch: dict[str, torch.Tensor], recipe: Mapping[str, Any], generator: torch.Generator
-    ) -> dict[str, torch.Tensor]:
-        """A training batch with its inputs varied at random; unchanged here. Never called for evaluation."""
-        return batch
-
-    def unsafe_to_augment(self, classes: Sequence[str]) -> str | None:
-        """A class that `augment` may turn into another, by its name; None where there is none.
-
-        Where there is one, no recipe augments (`when_data: {safe_to_augment: 1}` in the search spaces).
-        """
-        return None
+    variations: frozenset[str] = frozenset()
+    """Which of VARIATIONS (variations.py) its recipes may have; none here. Never for evaluation."""
 
     def is_augmented(self, recipe: Mapping[str, Any]) -> bool:
-        """Whether `augment` changes anything under this recipe: then no activations can be stored."""
+        """Whether training inputs vary under this recipe: then no activations can be stored."""
         return False
+
+    def rewrites(self, recipe: Mapping[str, Any]) -> bool:
+        """Whether `rewrite` changes anything under this recipe: then training rows are encoded batch by batch."""
+        return False
+
+    def rewrite(self, table: pa.Table, schema: Schema, recipe: Mapping[str, Any], generators: Generators) -> pa.Table:
+        """Training rows with their inputs varied before they are encoded, each by its own generator."""
+        return table
+
+    def augment(
+        self, batch: dict[str, torch.Tensor], recipe: Mapping[str, Any], generators: Generators
+    ) -> dict[str, torch.Tensor]:
+        """A training batch with its encoded inputs varied, each row by its own generator."""
+        return batch
+
+    def varied_inputs(
+        self, table: pa.Table, schema: Schema, recipe: Mapping[str, Any], generators: Generators
+    ) -> dict[str, list[tuple[Any, Any]]]:
+        """By column, each row's input before and after it is varied, for people: texts, or small PIL pictures."""
+        varied = self.rewrite(table, schema, recipe, generators)
+        return {
+            name: list(zip(table.column(name).to_pylist(), varied.column(name).to_pylist(), strict=True))
+            for name in schema.inputs
+        }
+
+    def mixed_share(self, recipe: Mapping[str, Any], generator: np.random.Generator) -> float | None:
+        """What share of itself each row of a batch keeps when rows are mixed in pairs; None where none is."""
+        return None
+
+    def mix(
+        self, batch: dict[str, torch.Tensor], other: dict[str, torch.Tensor], share: float
+    ) -> dict[str, torch.Tensor]:
+        """The inputs of the batch, `share` of them, and the rest of those of the other batch, row by row.
+
+        The loss is mixed likewise: `share` of that with the batch's labels, and the rest with the other's.
+        """
+        raise NotImplementedError(f"{self.name} has no mixture of two inputs")
 
     @abstractmethod
     def make_loss(self, labels: NDArray[np.int64], recipe: Mapping[str, Any], device: torch.device) -> Loss:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.images import located, read_rgb
-from automl.tasks.base import Baseline, Field
+from automl.tasks.base import Baseline, Field, Generators
 from automl.tasks.classification import CONSTANT, FEATURES, Classification, Rows, choose, fit_constant, fit_logistic
 from automl.types import Schema
 
@@ -29,9 +29,10 @@ NEIGHBOURS = Baseline(name="features + nearest neighbours", needs="features")
 PIXELS, SCALE, SHIFT = "pixel_values", "scale", "shift"
 """Fields of a row: its picture, and where that is stored as bytes what makes the model's numbers of them:
 pixels * scale + shift, by channel."""
-AUGMENTATION, NO_AUGMENTATION = "augmentation", "none"
-"""The recipe's key, and its value under which training pictures stay as they are."""
+_UNVARIED: Mapping[str, Any] = {"augmentation": "none", "mixup_alpha": 0, "smallest_crop": 1, "mirror_share": 0}
+"""The recipe's keys, and their values under which training pictures stay as they are."""
 
+_SHOWN_PIXELS = 96
 _BATCH_ROWS = 32
 _MOST_BYTES_IN_MEMORY = 256 * 2**20
 """Larger arrays are written to a temporary file: memory stays bounded, whatever the number of rows."""
@@ -44,6 +45,7 @@ class ImageClassification(Classification):
     name = "image-classification"
     head = "image-classification"
     pipeline = "image-classification"
+    variations = frozenset({"trivial", "mixup", "crop", "mirror"})
 
     def encode(self, table: pa.Table, schema: Schema, processor: Any, limits: Mapping[str, int]) -> dict[str, Field]:
         """Every picture decoded once and resized as the checkpoint wants it; kept as bytes where that loses nothing.
@@ -91,20 +93,54 @@ class ImageClassification(Classification):
             batch["labels"] = torch.from_numpy(np.ascontiguousarray(labels))
         return batch
 
-    def augment(
-        self, batch: dict[str, torch.Tensor], recipe: Mapping[str, Any], generator: torch.Generator
-    ) -> dict[str, torch.Tensor]:
-        from automl.tasks.picture_variation import vary
-
-        return {**batch, PIXELS: vary(batch[PIXELS], generator)} if self.is_augmented(recipe) else batch
-
-    def unsafe_to_augment(self, classes: Sequence[str]) -> str | None:
-        from automl.tasks.picture_variation import names_what_varies
-
-        return next((name for name in classes if names_what_varies(name)), None)
-
     def is_augmented(self, recipe: Mapping[str, Any]) -> bool:
-        return bool(recipe.get(AUGMENTATION, NO_AUGMENTATION) != NO_AUGMENTATION)
+        return any(recipe.get(key, unvaried) != unvaried for key, unvaried in _UNVARIED.items())
+
+    def augment(
+        self, batch: dict[str, torch.Tensor], recipe: Mapping[str, Any], generators: Generators
+    ) -> dict[str, torch.Tensor]:
+        import torch
+
+        from automl.tasks.picture_variation import DRAWS, cropped, mirrored, vary
+
+        says = {**_UNVARIED, **recipe}
+        draws = torch.from_numpy(np.stack([generator.random(DRAWS, np.float32) for generator in generators]))
+        pixels = batch[PIXELS]
+        if says["mirror_share"] > 0:
+            pixels = mirrored(pixels, draws, says["mirror_share"])
+        if says["smallest_crop"] < 1:
+            pixels = cropped(pixels, draws, says["smallest_crop"])
+        if says["augmentation"] == "trivial":
+            pixels = vary(pixels, draws)
+        return {**batch, PIXELS: pixels}
+
+    def varied_inputs(
+        self, table: pa.Table, schema: Schema, recipe: Mapping[str, Any], generators: Generators
+    ) -> dict[str, list[tuple[Any, Any]]]:
+        import torch
+        from PIL import Image
+
+        def shown(pixels: torch.Tensor) -> list[Image.Image]:
+            as_bytes = (pixels * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+            return [Image.fromarray(picture) for picture in as_bytes]
+
+        size = (_SHOWN_PIXELS, _SHOWN_PIXELS)
+        small = [np.asarray(read_rgb(path).resize(size)) for path in table.column(schema.inputs[0]).to_pylist()]
+        plain = {PIXELS: torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 255}
+        varied = self.augment(plain, recipe, generators)
+        if (share := self.mixed_share(recipe, generators[0])) is not None:
+            varied = self.mix(varied, {PIXELS: varied[PIXELS].roll(1, dims=0)}, share)
+        return {schema.inputs[0]: list(zip(shown(plain[PIXELS]), shown(varied[PIXELS]), strict=True))}
+
+    def mixed_share(self, recipe: Mapping[str, Any], generator: np.random.Generator) -> float | None:
+        """Drawn anew for each batch (Zhang et al. 2018, arXiv 1710.09412)."""
+        alpha = recipe.get("mixup_alpha", 0)
+        return float(generator.beta(alpha, alpha)) if alpha > 0 else None
+
+    def mix(
+        self, batch: dict[str, torch.Tensor], other: dict[str, torch.Tensor], share: float
+    ) -> dict[str, torch.Tensor]:
+        return {**batch, PIXELS: share * batch[PIXELS] + (1 - share) * other[PIXELS]}
 
     def baseline_inputs(self, table: pa.Table, schema: Schema) -> Sequence[Any]:
         paths: list[Any] = table.column(schema.inputs[0]).to_pylist()

@@ -1,13 +1,13 @@
-"""Pictures varied at random, one operation each: TrivialAugment (Müller and Hutter 2021, arXiv 2103.10158).
+"""Pictures varied at random: mirrored, cropped, and changed by one operation each.
 
-Only operations that make sense whatever the normalisation are among them, and no flips: what is written, or left and
-right, would change its meaning. There is nothing to tune: operation and strength are drawn evenly for each picture.
+The operations are TrivialAugment's (Müller and Hutter 2021, arXiv 2103.10158): only those that make sense whatever
+the normalisation is, and nothing to tune: operation and strength are drawn evenly for each picture. None mirrors or
+cuts: what is written, or left and right, would change its meaning. A recipe says apart whether that is done.
 """
 
 from __future__ import annotations
 
 import math
-import re
 
 import torch
 from torch import Tensor
@@ -16,40 +16,50 @@ from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, pad
 SHIFTS, TONES = 5, 4
 """How many operations move pixels (along x, along y, shear x, shear y, turn) and how many change their values
 (brightness, contrast, colour, sharpness); one more leaves the picture as it is."""
+DRAWS = 7
+"""Numbers between 0 and 1 that decide all of a picture: its operation, how strong; its mirroring; its crop's area,
+shape, and place in both directions."""
 _LONGEST_SHIFT, _STRONGEST_SHEAR, _WIDEST_TURN = 0.3, 0.3, math.radians(30)
 _STRONGEST_TONE = 0.8
+_WIDEST_CROP = 4 / 3
 
 
-_WORDS = frozenset(
-    "left right up down upper lower top bottom middle center centre centered centred north south east west "
-    "turned rotated rotation unrotated tilted tilt upright sideways straight crooked skewed slanted sheared shifted "
-    "horizontal vertical diagonal clockwise counterclockwise anticlockwise degrees "
-    "bright dark dim pale overexposed underexposed lowcontrast blurred blurry sharp unsharp focus out in of "
-    "red green blue yellow purple pink brown black white grey gray colour color coloured colored monochrome".split()
-)
-"""What the operations change: where things are, how they are turned, how bright, sharp and coloured they are."""
-
-
-def names_what_varies(class_name: str) -> bool:
-    """Whether a class is named after what `vary` changes, and after nothing else: "rotated 90", not "blue jay"."""
-    words = re.findall(r"[^\W\d_]+", class_name.lower())
-    return bool(words) and all(word in _WORDS for word in words)
-
-
-def vary(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures of shape (rows, channels, height, width), each varied by one operation. generator: on the CPU."""
-    rows = len(pictures)
-    operation = torch.randint(0, 1 + SHIFTS + TONES, (rows,), generator=generator).to(pictures.device)
-    strength = (torch.rand(rows, generator=generator) * 2 - 1).to(pictures)
-    moved = grid_sample(
-        pictures,
-        affine_grid(_movements(operation, strength), list(pictures.shape), align_corners=False),
-        padding_mode="border",
-        align_corners=False,
-    )
+def vary(pictures: Tensor, draws: Tensor) -> Tensor:
+    """Pictures of shape (rows, channels, height, width), each varied by one operation. draws: shape (rows, DRAWS)."""
+    draws = draws.to(pictures)
+    operation = (draws[:, 0] * (1 + SHIFTS + TONES)).long()
+    strength = draws[:, 1] * 2 - 1
+    moved = _sampled(pictures, _movements(operation, strength))
     toned = _tones(pictures, operation - 1 - SHIFTS, 1 + _STRONGEST_TONE * strength[:, None, None, None])
     kind = operation[:, None, None, None]
     return torch.where(kind == 0, pictures, torch.where(kind <= SHIFTS, moved, toned))
+
+
+def mirrored(pictures: Tensor, draws: Tensor, share: float) -> Tensor:
+    """Pictures, that share of them with left and right changed over. draws: shape (rows, DRAWS)."""
+    return torch.where(draws.to(pictures)[:, 2, None, None, None] < share, pictures.flip(3), pictures)
+
+
+def cropped(pictures: Tensor, draws: Tensor, smallest: float) -> Tensor:
+    """Of each picture a part, scaled to the picture's size. draws: shape (rows, DRAWS).
+
+    smallest: the least share of the picture's area that the part has. It is wider or higher than the picture by a
+    third at most, in proportion.
+    """
+    area, shape, across, down = draws.to(pictures)[:, 3:].unbind(dim=1)
+    size, ratio = smallest + (1 - smallest) * area, (math.log(_WIDEST_CROP) * (2 * shape - 1)).exp()
+    ratio = torch.minimum(torch.maximum(ratio, size), 1 / size)  # neither side is longer than the picture's
+    width, height = (size * ratio).sqrt(), (size / ratio).sqrt()
+    maps = torch.zeros(len(pictures), 2, 3, device=pictures.device, dtype=pictures.dtype)
+    maps[:, 0, 0], maps[:, 1, 1] = width, height
+    maps[:, 0, 2] = (1 - width) * (2 * across - 1)
+    maps[:, 1, 2] = (1 - height) * (2 * down - 1)
+    return _sampled(pictures, maps)
+
+
+def _sampled(pictures: Tensor, maps: Tensor) -> Tensor:
+    grid = affine_grid(maps, list(pictures.shape), align_corners=False)
+    return grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
 def _movements(operation: Tensor, strength: Tensor) -> Tensor:

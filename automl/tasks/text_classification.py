@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.tasks.base import Baseline, Field
+from automl.tasks.base import Baseline, Field, Generators
 from automl.tasks.classification import CONSTANT, FEATURES, Classification, fit_constant, fit_logistic
 from automl.types import Schema
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import torch
 
 TFIDF = Baseline(name="tf-idf + logistic regression", needs="inputs")
+
+WORD_NOISE = "word_noise"
+"""The recipe's key: the share of the words of training texts that is left out or moved; without it, 0."""
 
 _BATCH_ROWS = 2_000
 _SPARSE_STRENGTHS = (0.1, 1.0, 10.0, 100.0)
@@ -32,6 +35,7 @@ class TextClassification(Classification):
     name = "text-classification"
     head = "sequence-classification"
     pipeline = "text-classification"
+    variations = frozenset({"words"})
 
     def encode(self, table: pa.Table, schema: Schema, processor: Any, limits: Mapping[str, int]) -> dict[str, Field]:
         chunks: dict[str, list[NDArray[np.int32]]] = {}
@@ -66,6 +70,23 @@ class TextClassification(Classification):
         if labels is not None:
             batch["labels"] = torch.from_numpy(np.ascontiguousarray(labels))
         return batch
+
+    def is_augmented(self, recipe: Mapping[str, Any]) -> bool:
+        return self.rewrites(recipe)
+
+    def rewrites(self, recipe: Mapping[str, Any]) -> bool:
+        return bool(recipe.get(WORD_NOISE, 0) > 0)
+
+    def rewrite(self, table: pa.Table, schema: Schema, recipe: Mapping[str, Any], generators: Generators) -> pa.Table:
+        import pyarrow as pa
+
+        from automl.tasks.word_variation import varied_words
+
+        for name in schema.inputs:
+            texts = table.column(name).to_pylist()
+            varied = [varied_words(t, recipe[WORD_NOISE], g) for t, g in zip(texts, generators, strict=True)]
+            table = table.set_column(table.column_names.index(name), name, pa.array(varied, pa.string()))
+        return table
 
     def baseline_inputs(self, table: pa.Table, schema: Schema) -> Sequence[Any]:
         columns = [table.column(name).to_pylist() for name in schema.inputs]

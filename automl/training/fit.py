@@ -23,7 +23,7 @@ from automl.metrics import get_metric
 from automl.models.base import ModelFamily
 from automl.models.blocks import CutModel, autocast_dtype, count_parameters
 from automl.registry import get_part
-from automl.tasks.base import Task
+from automl.tasks.base import Generators, Task
 from automl.training.adapters import LORA, LoraAdapters
 from automl.training.checkpoint import load_checkpoint, save_checkpoint
 from automl.training.clock import SlotClock
@@ -39,6 +39,7 @@ from automl.training.step import GradientStep
 from automl.training.stream import batch_stream, evaluation_points
 from automl.training.unfreezing import Unfreezing
 from automl.training.used_rows import learning_used_rows
+from automl.training.variation import RewrittenRows, VariedBatches
 from automl.types import Part, TrialSpec
 
 CHECKPOINT_SECONDS = 60.0
@@ -106,21 +107,24 @@ class Training:
         spec = self.spec
         seed_everything(spec.seed)
         self.train, self.validation = self._part("train"), self._part("validation")
+        assert self.train.labels is not None
         self.processor = self.family.load_processor(spec.contender.checkpoint)
         self.padding = self.family.padding(self.processor)
         checkpoint, recipe = spec.contender.checkpoint, spec.recipe
         self.model = self.family.load(checkpoint, self.task.head, spec.schema, recipe).to(self.device)
         self.outcome.parameters = count_parameters(self.model)
+        self.rewritten: RewrittenRows | None = None
+        if self.task.rewrites(recipe):
+            self.rewritten = RewrittenRows(spec, self.task, self.family, self.processor, self.train.labels)
         self.adapters: LoraAdapters | None = None
         if spec.contender.adaptation == LORA:
             self.adapters = LoraAdapters(self.model, self.family.lora_targets(self.model), recipe)
-        elif self.recipe.frozen_share == 0:
+        elif self.recipe.frozen_share == 0 and self.rewritten is None:  # other words may have other tokens
             self._while_learning.enter_context(learning_used_rows(self.model, self.train.values, self.padding))
         self.blocks = self.family.blocks(self.model)
         self.unfreezing = Unfreezing(self.recipe, self.blocks.depth)
         self.optimizer = BlockwiseOptimizer(self.blocks, self.recipe, self.unfreezing)
         self._store_prefix()
-        assert self.train.labels is not None
         loss = self.task.make_loss(self.train.labels, recipe, self.device)
         self.even_groups = self.task.even_groups(self.train.labels, recipe)
         if spec.gradient_checkpointing:
@@ -128,9 +132,7 @@ class Training:
         self.step = GradientStep(
             self.model,
             Compiled(self.model, self.outcome.notes) if spec.compile else self.model,
-            self.task,
-            recipe,
-            lambda rows: self._make_batch(self.train, rows),
+            VariedBatches(self.task, recipe, self._training_batch, spec.seed),
             loss,
             self.context,
             self.autocast,
@@ -166,6 +168,11 @@ class Training:
             return
         self._activations = {id(parts[name]): activations for name, activations in stored.items()}
         self._cut = self._while_learning.enter_context(CutModel(self.blocks, depth))
+
+    def _training_batch(self, indices: NDArray[np.int64], generators: Generators) -> dict[str, Tensor]:
+        if self.rewritten is None:
+            return self._make_batch(self.train, indices)
+        return self._make_batch(self.rewritten.part(indices, generators), np.arange(len(indices)))
 
     def _make_batch(self, part: EncodedPart, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         labels = None if part.labels is None else part.labels[indices]

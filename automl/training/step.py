@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from automl.tasks.base import Loss, Task
+from automl.tasks.base import Loss
 from automl.training.context import Context
 from automl.training.exchange import RunningStatistics, add_up_gradients, agree
 from automl.training.memory import RowsAtOnce, is_out_of_memory
+from automl.training.variation import VariedBatches
 
 
 def place_seed(seed: int, seen: int, rank: int) -> int:
@@ -31,7 +32,7 @@ def seed_dropout(seed: int, device: torch.device) -> None:
 class GradientStep:
     """What turns row numbers into gradients.
 
-    forward: the model, or what computes the same. make_batch: rows to a batch on the device, with labels.
+    forward: the model, or what computes the same. batches: of the training rows, as the recipe varies them.
     loss: what is minimised, from the task.
     at_once: rows per piece; halved where memory runs out, and the step computed anew.
     Everything random is drawn by the place in the training: what is resumed, or computed anew, goes on as if it
@@ -42,9 +43,7 @@ class GradientStep:
         self,
         model: nn.Module,
         forward: Callable[..., Any],
-        task: Task,
-        recipe: Mapping[str, Any],
-        make_batch: Callable[[NDArray[np.int64]], dict[str, Tensor]],
+        batches: VariedBatches,
         loss: Loss,
         context: Context,
         autocast: torch.dtype | None,
@@ -52,7 +51,7 @@ class GradientStep:
         at_once: RowsAtOnce,
     ) -> None:
         self._model, self._forward = model, forward
-        self._task, self._recipe, self._make_batch, self._loss = task, recipe, make_batch, loss
+        self._batches, self._loss = batches, loss
         self._context, self._autocast, self._seed = context, autocast, seed
         self.at_once = at_once
         self.scaler = torch.amp.GradScaler(context.device.type, enabled=autocast == torch.float16)
@@ -67,7 +66,7 @@ class GradientStep:
         rank, world = self._context.rank, self._context.world
         self.statistics.keep()
         while True:
-            ran_out, loss = self._try(indices[rank::world], indices, seen)
+            ran_out, loss = self._try(np.arange(len(indices))[rank::world], indices, seen)
             ran_out, loss, have = agree(self._context, learning, ran_out, loss)
             if not ran_out:
                 add_up_gradients(self._context, learning, have)
@@ -87,29 +86,32 @@ class GradientStep:
         self.scaler.load_state_dict(state["scaler"])
 
     def _try(self, own: NDArray[np.int64], indices: NDArray[np.int64], seen: int) -> tuple[bool, float]:
-        """(whether memory ran out, this worker's part of the mean loss); gradients are added to the parameters."""
+        """(whether memory ran out, this worker's part of the mean loss); gradients are added to the parameters.
+
+        own: this worker's places in the batch.
+        """
         counts = bool(len(own))
         if not counts:  # a worker without a row still has gradients to exchange: zeros
-            own = indices[:1]
-        seed = place_seed(self._seed, seen, self._context.rank)
-        seed_dropout(seed, self._context.device)
-        varying = torch.Generator().manual_seed(seed)
+            own = np.zeros(1, np.int64)
+        seed_dropout(place_seed(self._seed, seen, self._context.rank), self._context.device)
         total = 0.0
         try:
-            for rows in self.at_once.split(own):
-                weight = len(rows) / len(indices) if counts else 0.0
-                total += self._add_gradients(rows, weight, varying)
+            for chosen in self.at_once.split(own):
+                weight = len(chosen) / len(indices) if counts else 0.0
+                total += self._add_gradients(indices, chosen, seen, weight)
         except Exception as problem:
             if not is_out_of_memory(problem):
                 raise
             return True, 0.0
         return False, total
 
-    def _add_gradients(self, rows: NDArray[np.int64], weight: float, varying: torch.Generator) -> float:
-        batch = self._task.augment(self._make_batch(rows), self._recipe, varying)
-        labels = batch.pop("labels")
+    def _add_gradients(
+        self, indices: NDArray[np.int64], chosen: NDArray[np.int64], seen: int, weight: float
+    ) -> float:
+        batch, targets = self._batches.batch(indices, chosen, seen)
         with torch.autocast(self._context.device.type, self._autocast, enabled=self._autocast is not None):
-            loss = self._loss(self._forward(**batch), labels)
+            outputs = self._forward(**batch)
+            loss = torch.stack([share * self._loss(outputs, labels) for share, labels in targets]).sum()
         loss = loss if weight == 1.0 else loss * weight
         self.scaler.scale(loss).backward()
         return float(loss.detach())

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from automl.leaderboard.board import make_board
-from automl.leaderboard.examples import examples
+from automl.leaderboard.examples import examples, marked
 from automl.leaderboard.report import write_report
 from automl.leaderboard.store import RunFolder
 from automl.tracking.describe import WITHOUT_ROWS
@@ -118,3 +118,32 @@ def test_pictures_are_shown_whatever_their_column_is_called_and_their_folders_ar
     assert len(shown) == 20, "ten of each contender of the best rank"
     assert all(str(values["src"]).startswith("data:image/png;base64,") for values in shown)
     assert "of this machine" not in source
+
+
+def test_varied_rows_are_shown_with_what_went_and_what_came(tmp_path: Path) -> None:
+    folder = contest(tmp_path, plans=[Plan(name="a/full", accuracy=1.0, seed_sd=0)])
+    before, _ = page_of(folder)
+    assert "Training inputs, varied" not in " ".join(before.text)
+    row = {
+        "column": "text",
+        "before": f"good <b>film</b> {HOSTILE_TEXTS[0]}",
+        "after": f"film good {HOSTILE_TEXTS[0]}",
+    }
+    told = {
+        "contender": "a/full", "won": True, "recipe": {"word_noise": 0.1},
+        "rows": [{"row": 7, "label": "x", "inputs": [row]}],
+    }  # fmt: skip
+    folder.varied_file.write_text(json.dumps(told))
+    page, source = page_of(folder)
+    text = " ".join(" ".join(page.text).split())
+    assert "The winning recipe of a/full varies what it is trained on (word_noise 0.1)." in text
+    assert "<ins>film</ins> good <del>&lt;b&gt;film&lt;/b&gt;</del>" in source
+    assert "<script>alert(1)" not in source
+    assert ("meta", {"name": "automl-data-rows", "content": "quoted"}) in page.elements
+
+
+def test_marks_are_of_whole_words_and_long_texts_are_cut() -> None:
+    assert marked("a b c d", "a c b d") == [("same", "a"), ("in", "c"), ("same", "b"), ("out", "c"), ("same", "d")]
+    assert marked("a b", "a b") == [("same", "a b")]
+    long = marked("word " * 900, "word " * 880, longest=100)
+    assert sum(len(text) for _, text in long) <= 100

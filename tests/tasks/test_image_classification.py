@@ -17,7 +17,8 @@ from automl.search.contest import data_facts
 from automl.search.space import load_space
 from automl.tasks import image_classification
 from automl.tasks.image_classification import PIXELS, ImageClassification
-from automl.tasks.picture_variation import SHIFTS, TONES, vary
+from automl.tasks.picture_variation import DRAWS, SHIFTS, TONES, cropped, mirrored, vary
+from automl.tasks.variations import allowed, names_what_varies
 from automl.types import Schema
 from tests.pictures import NETS, net_contender, picture, prepared_pictures, tiny_net, write_pictures
 from tests.tasks.contract import TaskContract, World
@@ -108,26 +109,53 @@ def test_a_picture_that_is_gone_is_told(tmp_path: Path) -> None:
         ImageClassification().encode(table, SCHEMA, None, {})
 
 
+def drawn(rows: int, seed: int) -> torch.Tensor:
+    return torch.rand(rows, DRAWS, generator=torch.Generator().manual_seed(seed))
+
+
 def test_every_operation_changes_pictures_within_their_own_range_and_one_leaves_them() -> None:
     pictures = torch.rand(400, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 3 - 1
-    varied = vary(pictures, torch.Generator().manual_seed(1))
+    varied = vary(pictures, drawn(400, 1))
     same = (varied == pictures).flatten(1).all(dim=1).float().mean()
     assert same == pytest.approx(1 / (1 + SHIFTS + TONES), abs=0.04)
     assert varied.shape == pictures.shape
     assert (varied.amax(dim=(1, 2, 3)) <= pictures.amax(dim=(1, 2, 3)) + 1e-5).all()
     assert (varied.amin(dim=(1, 2, 3)) >= pictures.amin(dim=(1, 2, 3)) - 1e-5).all()
-    assert torch.equal(varied, vary(pictures, torch.Generator().manual_seed(1)))
-    assert not torch.equal(varied, vary(pictures, torch.Generator().manual_seed(2)))
+    assert torch.equal(varied, vary(pictures, drawn(400, 1)))
+    assert not torch.equal(varied, vary(pictures, drawn(400, 2)))
+
+
+def test_a_share_of_pictures_is_mirrored_and_nothing_else_is_changed() -> None:
+    pictures = torch.rand(200, 3, 8, 8)
+    found = mirrored(pictures, drawn(200, 0), 0.25)
+    turned = (found == pictures.flip(3)).flatten(1).all(dim=1)
+    assert turned.float().mean() == pytest.approx(0.25, abs=0.08)
+    assert torch.equal(found[~turned], pictures[~turned])
+
+
+def test_a_crop_shows_a_part_of_a_picture_that_is_as_large_as_was_said() -> None:
+    across, down = torch.linspace(-1, 1, 64).expand(64, 64), torch.linspace(-1, 1, 64)[:, None].expand(64, 64)
+    pictures = torch.stack([across, down, down]).expand(300, 3, 64, 64)
+    found = cropped(pictures, drawn(300, 0), 0.5)
+    width, height = (found[:, i].amax(dim=(1, 2)) - found[:, i].amin(dim=(1, 2)) for i in (0, 1))
+    area = width * height / 4
+    assert 0.47 < area.min() < 0.55
+    assert 0.95 < area.max() <= 1
+    assert (width / height).amax() > 1.2 > 1 > 0.85 > (width / height).amin()
+    torch.testing.assert_close(cropped(pictures, drawn(300, 0), 1.0), pictures, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["left", "turned_left", "Rotated-90", "dark", "out of focus", "grey"])
 def test_a_class_may_be_named_after_what_augmenting_changes(name: str) -> None:
-    assert ImageClassification().unsafe_to_augment(("cat", name)) == name
+    assert names_what_varies(name)
+    assert not allowed((), ("cat", name)), "nothing is tried by itself"
+    assert allowed(("mirror",), ("cat", name)) == {"mirror"}, "but what a user names is"
 
 
 @pytest.mark.parametrize("name", ["blue jay", "t-shirt_top", "6", "left_hand", "black bear"])
 def test_a_class_that_is_a_thing_may_be_augmented(name: str) -> None:
-    assert ImageClassification().unsafe_to_augment(("cat", name)) is None
+    assert not names_what_varies(name)
+    assert allowed((), ("cat", name)) == {"trivial", "mixup"}
 
 
 def test_no_recipe_augments_where_that_may_change_a_label(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_model_that_takes_not_even_one_row_ends_as_out_of_memory(
 @pytest.mark.parametrize(
     "recipe",
     [
-        {"head_only_share": 0.1, "release_share": 0.6},
+        {"head_only_share": 0.1, "release_share": 0.6, "word_noise": 0.3},
         {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.05},
         {"frozen_share": 0.5},
     ],
