@@ -73,7 +73,7 @@ class VariedBatches:
         labels = batch.pop("labels")
         if not self._varied:
             return batch, [(1.0, labels)]
-        # of the whole batch, of which this may be a piece: its pieces are mixed alike, by two keys, not by one
+        # for the whole batch, of which this may be a piece; two keys keep it apart from what its rows draw
         of_all = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(seen, 0)))
         share = self._task.mixed_share(self._recipe, of_all)
         if share is None:
