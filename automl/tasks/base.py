@@ -47,6 +47,8 @@ class Task(ABC):
     """The name under which `transformers.pipeline` serves the head."""
     metrics: tuple[str, ...]
     """Every metric that is recorded; the first is the usual one."""
+    piece_rows: int | None = None
+    """How many rows `encode` and `labels` are given at a time, where each is encoded by itself; None: all at once."""
 
     @abstractmethod
     def choose_metric(self, class_counts: Mapping[str, int]) -> tuple[str, str]:

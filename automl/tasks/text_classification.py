@@ -7,6 +7,7 @@ text                            label
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class TextClassification(Classification):
     head = "sequence-classification"
     pipeline = "text-classification"
     variations = frozenset({"words"})
+    piece_rows = 20_000
 
     def encode(self, table: pa.Table, schema: Schema, processor: Any, limits: Mapping[str, int]) -> dict[str, Field]:
         chunks: dict[str, list[NDArray[np.int32]]] = {}
@@ -44,8 +46,7 @@ class TextClassification(Classification):
             texts = [column.to_pylist() for column in batch.columns]
             encoded = processor(*texts, truncation=True, padding=False, **limits)
             for name, rows in encoded.items():
-                flat = [token for row in rows for token in row]
-                chunks.setdefault(name, []).append(np.asarray(flat, dtype=np.int32))
+                chunks.setdefault(name, []).append(np.fromiter(chain.from_iterable(rows), np.int32))
                 lengths.setdefault(name, []).extend(len(row) for row in rows)
         return {
             name: (np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths[name])]).astype(np.int64))

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,7 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.pieces import pieces
 from automl.data.prepare import read_part
 from automl.models.base import ModelFamily
 from automl.tasks.base import Task
@@ -37,6 +39,39 @@ def build_once(directory: Path, build: Callable[[Path], None]) -> None:
             unfinished.rename(directory)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+class GrowingArray:
+    """An array in a .npy file that grows along its first axis while it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._head: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def extend(self, values: NDArray[Any]) -> None:
+        kind: dict[str, Any] = {"descr": np.lib.format.dtype_to_descr(values.dtype), "fortran_order": False}
+        rows = self._head["shape"][0] if self._head else 0
+        if not self._head:
+            self._write_head(kind | {"shape": (0, *values.shape[1:])})
+        head = kind | {"shape": (rows + len(values), *values.shape[1:])}
+        assert head["descr"] == self._head["descr"], "values of one type make an array"
+        assert head["shape"][1:] == self._head["shape"][1:], "values of one shape make an array"
+        np.ascontiguousarray(values).tofile(self._file)
+        self._head = head
+
+    def __exit__(self, *error: object) -> None:
+        with self._file:
+            if self._head:
+                self._file.seek(0)
+                self._write_head(self._head)
+
+    def _write_head(self, head: dict[str, Any]) -> None:
+        # numpy pads a head so that it keeps its length when the first axis grows
+        np.lib.format.write_array_header_1_0(self._file, head)
+        self._head = head
 
 
 @dataclass(frozen=True)
@@ -82,19 +117,32 @@ def encode_part(
     checkpoint: Checkpoint,
     schema: Schema,
 ) -> EncodedPart:
-    """The encoded rows of a part, made on first use. directory: this contender's cache."""
+    """The encoded rows of a part, made on first use. directory: this contender's cache.
+
+    Rows that a task encodes each by itself are written piece by piece: the memory does not grow with their number.
+    """
 
     def build(target: Path) -> None:
         table = read_part(data_directory, part)
         processor = family.load_processor(checkpoint)
-        fields = task.encode(table, schema, processor, family.limits(checkpoint.path, processor))
-        offsets = next(iter(fields.values()))[1]
-        for name, (values, own_offsets) in fields.items():
-            assert np.array_equal(offsets, own_offsets), f"field {name} is ragged in its own way"
-            np.save(target / f"{name}.npy", values)
-        np.save(target / "offsets.npy", offsets)
+        limits = family.limits(checkpoint.path, processor)
+        lengths, labels = [], []
+        with ExitStack() as files:
+            fields: dict[str, GrowingArray] = {}
+            for piece in pieces(table, f"encoding {part} rows", task.piece_rows or max(table.num_rows, 1)):
+                encoded = task.encode(piece, schema, processor, limits)
+                offsets = next(iter(encoded.values()))[1]
+                for name, (values, own_offsets) in encoded.items():
+                    assert np.array_equal(offsets, own_offsets), f"field {name} is ragged in its own way"
+                    if name not in fields:
+                        fields[name] = files.enter_context(GrowingArray(target / f"{name}.npy"))
+                    fields[name].extend(values)
+                lengths.append(np.diff(offsets))
+                if part != "test":
+                    labels.append(task.labels(piece, schema))
+        np.save(target / "offsets.npy", np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64))
         if part != "test":
-            np.save(target / "labels.npy", task.labels(table, schema))
+            np.save(target / "labels.npy", np.concatenate(labels))
         (target / "fields.json").write_text(json.dumps(sorted(fields)))
 
     folder = directory / f"encoded-{part}"

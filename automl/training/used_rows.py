@@ -24,6 +24,7 @@ SMALLEST_TABLE = 4_096
 """Smaller tables are left alone: nothing is to be gained from them."""
 LARGEST_SHARE = 0.8
 """So is a table most of whose rows are named."""
+_PIECE_IDS = 1 << 22
 
 
 class UsedRows(nn.Module):
@@ -81,17 +82,29 @@ def learning_used_rows(
     Leaves the model as it was, with what the rows learned. Yields None where the embedding is left alone.
     """
     table, named = token_embedding(model), inputs.get("input_ids")
-    rows = None if table is None or named is None else np.union1d(named, [padding.get("input_ids", 0)])
-    if table is None or rows is None or len(rows) > LARGEST_SHARE * table.num_embeddings:
+    if table is None or named is None:
         yield None
         return
-    used = UsedRows(table, torch.from_numpy(rows.astype(np.int64)).to(table.weight.device))
+    rows = rows_named(named, padding.get("input_ids", 0), table.num_embeddings)
+    if len(rows) > LARGEST_SHARE * table.num_embeddings:
+        yield None
+        return
+    used = UsedRows(table, torch.from_numpy(rows).to(table.weight.device))
     parent, name = place_of(model, table)
     parent._modules[name] = used
     try:
         yield used
     finally:
         parent._modules[name] = used.write_back()
+
+
+def rows_named(ids: NDArray[Any], padding: int, rows: int) -> NDArray[np.int64]:
+    """Which of a table's rows the ids name, ascending, the padding with them. In pieces: ids may lie on the disk."""
+    named = np.zeros(rows, np.bool_)
+    named[padding] = True
+    for start in range(0, len(ids), _PIECE_IDS):
+        named[ids[start : start + _PIECE_IDS]] = True
+    return np.flatnonzero(named)
 
 
 def token_embedding(model: nn.Module) -> nn.Embedding | None:

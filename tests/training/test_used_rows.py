@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from automl.training import fit, used_rows
-from automl.training.used_rows import UsedRows, learning_used_rows, token_embedding
+from automl.training.used_rows import UsedRows, learning_used_rows, rows_named, token_embedding
 from automl.types import Contender, PreparedData
 from tests.toys import prepared_messages, tiny_bert, tiny_contender, trial_spec
 from tests.training.test_fit import run
@@ -173,3 +173,10 @@ def test_an_interrupted_training_of_named_rows_goes_on_bit_for_bit(
     }
     for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_the_named_rows_are_found_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(used_rows, "_PIECE_IDS", 3)
+    ids = np.array([7, 3, 7, 0, 41, 3, 9], np.int32)
+    assert rows_named(ids, 1, 50).tolist() == [0, 1, 3, 7, 9, 41]
+    assert rows_named(ids[:0], 1, 50).tolist() == [1]
