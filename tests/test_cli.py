@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -263,12 +264,16 @@ def test_doctor_finds_a_run_possible_here(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.fixture
-def one_ray() -> Iterator[None]:
-    """A Ray session that several commands share."""
+def one_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Ray session that several commands share, where somebody's `ray start --head` left the address of a cluster."""
     from automl.search.sweep import ray_session
 
-    with ray_session(None):
-        yield
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own folders are too deep for Ray's sockets
+        monkeypatch.setenv("RAY_TMPDIR", directory)
+        (Path(directory) / "ray").mkdir()
+        (Path(directory) / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+        with ray_session(None):
+            yield
 
 
 @pytest.mark.usefixtures("one_ray")

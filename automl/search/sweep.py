@@ -53,6 +53,9 @@ RETRIES = 2
 def ray_session(address: str | None) -> Iterator[None]:
     """A connection to Ray: a local one of its own, or a running cluster; shut down at the end.
 
+    Without an address RAY_ADDRESS counts. A cluster that somebody else started on this machine does not: left to
+    itself Ray would join it, or wait for it where it is gone.
+
     Within it SIGTERM does what Ctrl-C does.
 
     A connection that the caller's program has already made is used, and left open.
@@ -63,8 +66,9 @@ def ray_session(address: str | None) -> Iterator[None]:
     package_root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(p for p in (package_root, os.environ.get("PYTHONPATH", "")) if p)
     options: dict[str, Any] = {"runtime_env": {"env_vars": {"PYTHONPATH": paths}}}
+    address = address or os.environ.get("RAY_ADDRESS")
     if address is None:
-        options |= {"include_dashboard": False, "num_gpus": None}
+        options |= {"address": "local", "include_dashboard": False, "num_gpus": None}
     else:
         options |= {"address": address}
     before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
