@@ -1,6 +1,7 @@
 """No network, no telemetry, no GPU by default; the same for every test."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,3 +21,12 @@ for name in ("WANDB_API_KEY", "RAY_ADDRESS"):
 def _own_folder(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test works in a folder of its own: no run folder is left in the checkout."""
     monkeypatch.chdir(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def one_ray() -> Iterator[None]:
+    """A Ray session that the whole runs of a file share: each would else wait for its own to start."""
+    from automl.search.sweep import ray_session
+
+    with ray_session(None):
+        yield

@@ -22,7 +22,7 @@ from automl.leaderboard.planned import read_plan
 from automl.leaderboard.store import RunFolder
 from tests.toys import messages, tiny_bert, write_csv
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_ray")]
 
 
 @pytest.fixture(scope="module")
@@ -194,11 +194,18 @@ def steady(value: Any) -> Any:
     return [steady(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_the_same_request_gives_the_same_board(ground: Path, tmp_path: Path) -> None:
-    boards = [
-        api.run(request_for(ground, tmp_path / str(number) / "toy", slots=1, seed=3)).to_json() for number in range(2)
-    ]
-    assert steady(boards[0]) == steady(boards[1])
+@pytest.fixture(scope="module")
+def whole(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> api.Board:
+    """An uninterrupted run, asked for in plain arguments."""
+    return automl.run(
+        str(ground / "messages.csv"), target="label", text="text", models=[str(ground / "bert")], trials=6,
+        max_epochs=6, seeds=2, slots=1, out=str(tmp_path_factory.mktemp("whole") / "run"),
+    )  # fmt: skip
+
+
+def test_the_python_entry_takes_plain_arguments(whole: api.Board) -> None:
+    assert list(whole.to_pandas()["contender"])
+    assert whole.report.exists()
 
 
 def start_run(ground: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -223,8 +230,9 @@ def wait_for_trials(folder: RunFolder, count: int, process: subprocess.Popen[str
 # within a sweep SIGTERM comes as the SIGINT of Ctrl-C; alone it would end the driver as SIGKILL does
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_is_resumed_to_the_board_of_an_uninterrupted_one(
-    ground: Path, tmp_path: Path, how: signal.Signals
+    ground: Path, whole: api.Board, tmp_path: Path, how: signal.Signals
 ) -> None:
+    """So the same request also gives the same board."""
     folder = RunFolder(tmp_path / "run")
     process = start_run(ground, folder.path)
     wait_for_trials(folder, 3, process)
@@ -242,7 +250,6 @@ def test_an_interrupted_run_is_resumed_to_the_board_of_an_uninterrupted_one(
     assert len(after) == 6 + sum(k in ("final", "default") for k in (t.kind for t in folder.trials()))
     assert sum(s.device_seconds for s in folder.ledger()) > spent
     assert api.verify(folder.path).problems == []
-    whole = api.run(request_for(ground, tmp_path / "whole" / "run", trials=6, max_epochs=6, seeds=2, slots=1))
     assert steady(resumed.to_json()) == steady(whole.to_json())
 
 
@@ -259,12 +266,3 @@ def test_a_model_that_breaks_fails_its_row_and_nothing_else(ground: Path, tmp_pa
     assert rows["broken/full"].status == "failed"
     assert rows["broken/full"].error
     assert rows["broken/full"].device_seconds > 0
-
-
-def test_the_python_entry_takes_plain_arguments(ground: Path, tmp_path: Path) -> None:
-    board = automl.run(
-        str(ground / "messages.csv"), target="label", models=[str(ground / "bert")], trials=1, seeds=1,
-        max_epochs=1, out=str(tmp_path / "run"),
-    )  # fmt: skip
-    assert list(board.to_pandas()["contender"])
-    assert board.report.exists()

@@ -264,8 +264,8 @@ def test_doctor_finds_a_run_possible_here(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.fixture
-def one_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A Ray session that several commands share, where somebody's `ray start --head` left the address of a cluster."""
+def ray_beside_another(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Ray session that several commands share, where a `ray start --head` of before left its address."""
     from automl.search.sweep import ray_session
 
     with tempfile.TemporaryDirectory() as directory:  # pytest's own folders are too deep for Ray's sockets
@@ -276,7 +276,7 @@ def one_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             yield
 
 
-@pytest.mark.usefixtures("one_ray")
+@pytest.mark.usefixtures("ray_beside_another")
 def test_plan_and_dry_run_say_the_same_and_write_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(MESSAGES), "--target", "intent", "--models", MODEL, "--trials", "4", "--slots", "1"]
     assert main(["plan", *words]) == 0

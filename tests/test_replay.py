@@ -16,7 +16,7 @@ from automl.errors import CheckpointError, RunFolderError
 from automl.leaderboard.store import RunFolder
 from tests.toys import messages, tiny_bert, write_csv
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_ray")]
 ROW = "bert/full"
 
 

@@ -13,6 +13,7 @@ from automl.config import make_request
 from automl.leaderboard.store import RunFolder
 from automl.search.rungs import Rungs
 from automl.search.sweep import Sweep
+from automl.types import TrialResult
 from tests.search.test_sweep import Killer
 from tests.toys import messages, tiny_bert, write_csv
 
@@ -36,9 +37,18 @@ def request_for(directory: Path, out: str, **changes: Any) -> Any:
     return make_request(values | changes)
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> TrialResult:
+    """The first trial, over one worker."""
+    directory = tmp_path_factory.mktemp("alone")
+    run(request_for(directory, "one", workers=1, trials=1))
+    (trial,) = (t for t in RunFolder(directory / "one").trials() if t.kind == "trial")
+    return trial
+
+
 @pytest.mark.parametrize("mode", ["train", "group"])
 def test_a_stopped_trials_workers_are_freed_and_the_curve_is_that_of_one_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: TrialResult, mode: str
 ) -> None:
     """Dropout draws differ between one process and two, so the curves agree, but not to the last digit."""
     decide, work = Rungs.goes_on, Sweep.run
@@ -65,8 +75,6 @@ def test_a_stopped_trials_workers_are_freed_and_the_curve_is_that_of_one_worker(
     assert [t.status for t in trials if t.kind == "trial"] == ["completed", "pruned", "pruned"]
     assert free[-1] == 0
     assert all(t.status == "completed" for t in trials if t.kind != "trial")
-    run(request_for(tmp_path, "one", workers=1, trials=1))
-    (alone,) = (t for t in RunFolder(tmp_path / "one").trials() if t.kind == "trial")
     (together,) = (t for t in trials if t.id == alone.id)
     assert [row["samples_seen"] for row in together.curve] == [row["samples_seen"] for row in alone.curve]
     for one, other in zip(alone.curve, together.curve, strict=True):
