@@ -29,6 +29,8 @@ _METAVARS |= {"margin": "POINTS", "encoding": "NAME", "delimiter": "CHARACTER", 
 _METAVARS |= {"price_per_hour": "PRICE"}
 _METAVARS |= {"wandb_entity": "TEAM", "mlflow": "URI", "notify": "URL"}
 
+_ADDRESS = "the dashboard of the cluster's head (default http://127.0.0.1:8265, the end of a tunnel)"
+
 Adder = Callable[[argparse.ArgumentParser], None]
 
 
@@ -208,6 +210,36 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     _json(parser, "the findings")
 
 
+def _add_submit(parser: argparse.ArgumentParser) -> None:
+    add_request_options(parser)
+    address = next(action for action in parser._actions if action.dest == "address")
+    address.help, address.metavar = _ADDRESS, "URL"
+    parser.add_argument("--resume", metavar="JOB", help="go on with the run of an ended job, instead of SOURCE")
+    parser.add_argument("--detach", action="store_true", help="do not show what the job prints")
+    _json(parser, "the job's name and state")
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help="the name that `automl submit` told")
+    parser.add_argument("--address", metavar="URL", help=_ADDRESS)
+
+
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    _add_job(parser)
+    _json(parser, "the job's state")
+
+
+def _add_logs(parser: argparse.ArgumentParser) -> None:
+    _add_job(parser)
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
+
+
+def _add_fetch(parser: argparse.ArgumentParser) -> None:
+    _add_job(parser)
+    parser.add_argument("--out", metavar="DIR", help="where to (default: the run folder's name on the cluster)")
+    parser.add_argument("--all", action="store_true", help="caches and checkpoints too")
+
+
 COMMANDS: dict[str, tuple[str, Adder]] = {
     "run": ("tune every contender under one budget and publish the leaderboard", _add_run),
     "demo": ("the same on a small example that comes with automl", _add_demo),
@@ -226,6 +258,11 @@ COMMANDS: dict[str, tuple[str, Adder]] = {
     "runs": ("the runs in a folder, and what became of them", _add_runs),
     "models": ("the default models, or where a name leads", _add_models),
     "spaces": ("the search spaces: what is searched, and why", _add_spaces),
+    "submit": ("`run` on a Ray cluster, which goes on when this machine leaves", _add_submit),
+    "status": ("how a submitted run stands", _add_status),
+    "logs": ("what a submitted run has printed", _add_logs),
+    "stop": ("have a submitted run wind up, so that it can go on later", _add_job),
+    "fetch": ("bring a submitted run's folder here, and verify it", _add_fetch),
     "doctor": ("what works on this machine, and what to do about the rest", _add_doctor),
 }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import AutoMLError, RequestError
+from automl.jobs.commands import COMMANDS as JOB_COMMANDS
 from automl.terminal import print_board, safe, seconds_text
 
 if TYPE_CHECKING:
@@ -397,5 +398,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
         models,
         spaces,
         doctor,
+        *JOB_COMMANDS,
     )
 }

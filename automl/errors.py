@@ -7,6 +7,7 @@ AutoMLError                 has an exit code and a message in three parts: found
 │   ├── CheckpointError     a model name that leads to no usable weights
 │   ├── SpaceError          a search-space file that is not right
 │   ├── RunFolderError      the run folder is another run's, locked, or incomplete
+│   ├── ClusterError        a cluster cannot be reached, refuses, or does not know a job
 │   ├── DiskFull            the disk has no room: a run was paused, and what was finished is kept, or none was begun
 │   └── MissingExtra        an optional package is not installed
 └── InternalError           exit 3: ours; a log is written
@@ -70,6 +71,10 @@ class SpaceError(UserError):
 
 
 class RunFolderError(UserError):
+    pass
+
+
+class ClusterError(UserError):
     pass
 
 

@@ -27,7 +27,7 @@ LEVELS = {
     "api": 8,
     "terminal": 9,
     "progress": 10, "doctor": 10,
-    "watch": 11,
+    "watch": 11, "jobs": 11,
     "commands": 12,
     "cli": 13,
     "__init__": 14, "__main__": 14,
@@ -37,7 +37,11 @@ FOR_EVERYONE = {"errors", "types"}
 HEAVY = {"torch", "transformers", "ray", "datasets"}
 RAY_IN_TRAINING = {("training", name) for name in ("workers", "groups", "standing_group")}
 NEVER_IN = {
-    "ray": lambda file: file.parent.name == "search" or (file.parent.name, file.stem) in RAY_IN_TRAINING,
+    "ray": lambda file: (
+        file.parent.name == "search"
+        or file.parts[-2:] == ("jobs", "cluster.py")
+        or (file.parent.name, file.stem) in RAY_IN_TRAINING
+    ),
     "wandb": lambda file: file.parent.name == "tracking" and file.stem.startswith("wandb"),
 }
 
@@ -121,6 +125,7 @@ def loaded_after(statement: str) -> set[str]:
         "from automl.cli import build_parser; build_parser('').format_help()",
         "from automl.cli import build_parser; build_parser('run').format_help()",
         "from automl.cli import build_parser; build_parser('doctor').format_help()",
+        "from automl.cli import build_parser; build_parser('submit').format_help()",
     ],
 )
 def test_import_and_help_stay_light(statement: str) -> None:
