@@ -377,27 +377,8 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    command.__name__: command
-    for command in (
-        run,
-        demo,
-        inspect,
-        clean,
-        plan,
-        resume,
-        extend,
-        board,
-        verify,
-        replay,
-        compare,
-        predict,
-        sync,
-        watch,
-        runs,
-        models,
-        spaces,
-        doctor,
-        *JOB_COMMANDS,
-    )
-}
+_COMMANDS: tuple[Callable[[argparse.Namespace], int], ...] = (
+    run, demo, inspect, clean, plan, resume, extend, board, verify, replay, compare, predict, sync, watch, runs,
+    models, spaces, doctor, *JOB_COMMANDS,
+)  # fmt: skip
+COMMANDS = {command.__name__: command for command in _COMMANDS}
