@@ -4,7 +4,7 @@
     python benchmarks/submitted.py trec.csv --target label --rows 300
 
 A Ray head with dashboard and token authentication is started here, with processes of its own where that is allowed.
-`automl submit` sends a run and is killed (-9) once the first trial trains; `automl status`, `logs` and `fetch` then
+`automl submit` sends a run and is killed (-9) once the search begins; `automl status`, `logs` and `fetch` then
 stand for the user who comes back. With `--stop` the run is stopped in the middle as well, and goes on as another job.
 Exit code 0: the board came back and verifies.
 """
@@ -139,17 +139,17 @@ class Laptop:
         return printed
 
     def submit_and_die(self, *words: str) -> str:
-        """Send a run, watch it until its first trial trains, and be killed; the job's name."""
+        """Send a run, watch it until its search begins, and be killed; the name of the job."""
         process = self.start("submit", *words)
         assert process.stdout is not None
         job = ""
         for line in process.stdout:
             print(f"           {line}", end="", flush=True)
             job = job or (line.split()[-1] if line.startswith("job ") else "")
-            if line.strip() == "search":
+            if line.rstrip().endswith("] search"):
                 process.kill()
                 process.wait()
-                self.say(f"kill -9 {process.pid}: automl submit, while the first trial trains")
+                self.say(f"kill -9 {process.pid}: automl submit, while its trials begin")
                 return job
         raise SystemExit(f"automl submit ended by itself with exit code {process.wait()}")
 
