@@ -94,6 +94,13 @@ class RunRequest(BaseModel):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="the seed that everything derives from")
     test: str | None = Field(None, description="a file of test rows, kept as it is")
     validation: str | None = Field(None, description="a file of validation rows, kept as it is")
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=20,
+        description="for small data: cut validation in so many ways; trials take turns on them and every final has "
+        "a cut of its own",
+    )
     slice: Names = Field(
         (), description="columns by whose values the board tells scores as well (it names them); no model sees them"
     )

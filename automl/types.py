@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 Severity = Literal["note", "warn", "repair", "refuse"]
-Part = Literal["train", "validation", "test"]
-TrialKind = Literal["trial", "default", "final", "baseline"]
+Part = Literal["train", "validation", "test", "pool"]
+"""pool: the rows of train, then those of validation, which folds cut in several ways."""
+TrialKind = Literal["trial", "playoff", "default", "final", "baseline"]
+"""playoff: a leading recipe of the search on a further fold (leaderboard/folds.py)."""
 TrialStatus = Literal["completed", "pruned", "failed", "out_of_memory"]
 SpendKind = Literal["train", "validate", "cache", "retry", "final"]
 Parameters = Mapping[str, Any]
@@ -72,6 +74,17 @@ class Split(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fold(_Plain):
+    """One of several cuts of the same rows, numbered from 1: how many train and judge, and their fingerprints."""
+
+    number: int
+    train: int
+    validation: int
+    train_sha256: str
+    validation_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PreparedData:
     """Cleaned, split data on disk, ready for every contender.
 
@@ -79,6 +92,8 @@ class PreparedData:
     inputs, `label`), test.arrow (the same without `label`) and test_labels.arrow (`row`, `label`), which
     leaderboard/score.py alone opens.
     counts: rows per part. class_counts: training rows per class. cleaned: one line per repair.
+    folds: with --folds the cuts of train and validation; the parts on disk, and `counts`, are those of the first.
+    given: parts that were not cut from train.
     """
 
     directory: Path
@@ -89,6 +104,8 @@ class PreparedData:
     class_counts: Mapping[str, int]
     assumptions: tuple[str, ...] = ()
     cleaned: tuple[str, ...] = ()
+    folds: tuple[Fold, ...] = ()
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +156,7 @@ class TrialSpec(_Plain):
 
     micro_batch: most rows at once on each worker, as earlier trainings of the contender found out; None: all.
     patience_samples: a training ends that has not improved on validation for so many samples; None: none does.
+    fold: the cut of the training and validation rows that it uses, counted from 1; None: the one that there is.
     """
 
     id: str
@@ -159,6 +177,7 @@ class TrialSpec(_Plain):
     patience_samples: int | None = None
     gradient_checkpointing: bool = False
     compile: bool = False
+    fold: int | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -186,6 +205,7 @@ class TrialResult(_Plain):
     curve: one dict an evaluation, {"samples_seen", "train_loss", <metric>: value, ...}.
     spent: device-seconds by ledger kind; sums to cost.device_seconds.
     micro_batch: most rows at once on each worker, where memory allowed no whole batch.
+    fold: the cut that trained and judged it; None where there is one.
     """
 
     id: str
@@ -214,6 +234,7 @@ class TrialResult(_Plain):
     predictions_sha256: str | None = None
     notes: tuple[str, ...] = ()
     micro_batch: int | None = None
+    fold: int | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

@@ -7,11 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from automl import api
 from automl.cli import main
 from automl.config import make_request
+from automl.data.folds import FOLDS, read_fold
+from automl.data.prepare import write_arrow
 from automl.errors import CheckpointError, RunFolderError
 from automl.leaderboard.store import RunFolder
 from tests.toys import messages, tiny_bert, write_csv
@@ -22,13 +26,14 @@ ROW = "bert/full"
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """messages.csv, a checkpoint `bert`, and the finished run `toy`."""
+    """messages.csv, a checkpoint `bert`, and the finished run `toy`, with folds."""
     directory = tmp_path_factory.mktemp("ground")
     write_csv(directory / "messages.csv", messages(150))
     tiny_bert(directory / "bert")
     values: dict[str, Any] = {
         "source": str(directory / "messages.csv"), "target": "label", "text": "text",
-        "models": str(directory / "bert"), "trials": 2, "max_epochs": 3, "seeds": 2, "out": str(directory / "toy"),
+        "models": str(directory / "bert"), "trials": 2, "max_epochs": 3, "seeds": 2, "folds": 3,
+        "out": str(directory / "toy"),
     }  # fmt: skip
     api.run(make_request(values))
     return directory
@@ -135,6 +140,32 @@ def test_a_row_or_seed_that_is_not_there_is_told(
     assert main(["replay", str(folder.path), *words.split()]) == 2
     assert said in capsys.readouterr().err
     assert folder.test_accesses() == openings
+
+
+def test_folds_decide_and_every_final_has_a_cut_of_its_own(folder: RunFolder) -> None:
+    trials, contest = folder.trials(), folder.read_contest()
+    assert {one.fold for one in trials if one.kind == "trial"} == {1}
+    assert sorted(one.fold or 0 for one in trials if one.kind == "playoff") == [2, 2, 3, 3]
+    assert {one.seed: one.fold for one in trials if one.kind == "final"} == dict(
+        zip(contest["seeds"], (1, 2), strict=True)
+    )
+    winner = folder.read_winners()[ROW]
+    assert winner["trial"] == winner["playoff"][0]["trial"]
+    spent = sum(one.device_seconds for one in folder.ledger() if "-playoff-" in one.trial)
+    assert spent == pytest.approx(sum(one.cost.device_seconds for one in trials if one.kind == "playoff"))
+    board = folder.leaderboard_md.read_text(encoding="utf-8")
+    assert "won on 3 of 3 folds by the mean" in board
+    assert "each with a cut of its own (3 folds)" in board
+    assert len(list(folder.cache.glob("bert-full/encoded-pool"))) == 1
+
+
+def test_a_cut_that_was_moved_is_found(folder: RunFolder) -> None:
+    table = pa.table({name: np.roll(read_fold(folder.data, number), number - 1) for number, name in
+                      ((1, "fold_1"), (2, "fold_2"), (3, "fold_3"))})  # fmt: skip
+    write_arrow(folder.data / FOLDS, table)
+    problems = api.verify(folder.path).problems
+    assert any("data/folds.arrow: fold 2: its rows are not those of the split" in one for one in problems)
+    assert not any("fold 1" in one for one in problems)
 
 
 def test_a_real_run_is_verified(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,8 +43,25 @@ def check_request(request: RunRequest, known_tasks: Collection[str] = SUPPORTED_
             "repairs that a run can do without",
             f"Leave no-{missing[0]} out of --clean",
         )
+    if request.folds is not None:
+        _check_folds(request)
     if request.group is not None and request.time is not None:
         raise RequestError("--group and --time are both given", "one rule to cut by", "Leave one of them out")
+
+
+def _check_folds(request: RunRequest) -> None:
+    if request.validation is not None:
+        raise RequestError(
+            f"--folds {request.folds} and --validation {request.validation} are both given",
+            "validation rows that are cut in several ways, or rows that are given once",
+            "Leave one of them out; rows of both files in one source are cut into folds",
+        )
+    if request.time is not None:
+        raise RequestError(
+            f"--folds {request.folds} and --time {request.time} are both given",
+            "validation on rows later than those learnt from, which only one cut has",
+            "Leave one of them out",
+        )
 
 
 def check_roles(seen: Inspection, request: RunRequest) -> str:

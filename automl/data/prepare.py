@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from automl.data.checks import SUPPORTED_TASKS, check_classes, check_cut, check_
 from automl.data.clean import Repair, clean
 from automl.data.cleaned import mended_inspection
 from automl.data.columns import Codes, Mask, as_text
+from automl.data.folds import FOLDS, Masks, cut_folds, describe_folds, fold_parts, folds_table, read_fold
 from automl.data.guess import find_column
 from automl.data.leakage import Keyed
 from automl.data.load import load_parts
@@ -29,6 +30,7 @@ from automl.data.repairs import chosen
 from automl.data.rows import ReadOptions
 from automl.data.slices import TEST_SLICES, set_aside, slice_table, slices_sha256
 from automl.data.split import (
+    Digests,
     combined_fingerprint,
     fingerprint,
     latest_cut,
@@ -39,7 +41,8 @@ from automl.data.split import (
     validation_rows,
 )
 from automl.data.together import groups_of, held_together, times_of
-from automl.types import Finding, Part, PreparedData, Schema, Split
+from automl.errors import RequestError
+from automl.types import Finding, Fold, Part, PreparedData, Schema, Split
 
 TEST_LABELS = "test_labels.arrow"
 UNPACKED = "unpacked"
@@ -147,12 +150,17 @@ def _bound(train: Keyed, seen: Inspection, request: RunRequest, keep: Mask) -> _
 
 @dataclass(frozen=True)
 class _Cut:
-    """The three parts; origin: the part that each was taken from; sha256: fingerprints of the parts' rows."""
+    """The three parts; origin: the part that each was taken from; sha256: fingerprints of the parts' rows.
+
+    masks, folds: with --folds, of every cut its validation among the rows of train and validation, and what it is.
+    """
 
     tables: dict[str, pa.Table]
     origin: dict[str, str]
     sha256: dict[str, str]
     strategy: str
+    masks: Masks = field(default_factory=list)
+    folds: tuple[Fold, ...] = ()
 
 
 def _cut(kept: Mapping[str, pa.Table], inputs: tuple[str, ...], request: RunRequest, bound: _Bound) -> _Cut:
@@ -162,7 +170,16 @@ def _cut(kept: Mapping[str, pa.Table], inputs: tuple[str, ...], request: RunRequ
     told = (_CONTENT,) if _CONTENT in kept["train"].column_names else inputs
     digests = {part: row_digests(table, told, table["label"]) for part, table in tables.items()}
     tables = {part: table.select(["row", *inputs, "label"]) for part, table in tables.items()}
+    if request.folds is not None and "validation" in tables:
+        raise RequestError(
+            f"the source has a validation split of its own ({tables['validation'].num_rows:,} rows), "
+            f"and --folds {request.folds} would cut others",
+            "validation rows that are cut in several ways, or rows that are given once",
+            "Leave --folds out, or name the file of training rows as the source",
+        )
     for name, size_of in (("test", test_rows), ("validation", validation_rows)):
+        if name == "validation" and request.folds is not None:
+            break
         if name in tables:
             words.append(f"{name} given")
             continue
@@ -180,8 +197,30 @@ def _cut(kept: Mapping[str, pa.Table], inputs: tuple[str, ...], request: RunRequ
         bound = bound.filter(~chosen)
         origin[name] = "train"
         words.append(f"{name} cut from train, {bound.words}")
-    sha256 = {part: fingerprint(digests[part]) for part in _PARTS}
-    return _Cut(tables, origin, sha256, "; ".join(words))
+    cut = _Cut(tables, origin, {}, "; ".join(words))
+    if request.folds is not None:
+        cut = _cut_folds(cut, digests, request, request.folds, bound)
+    return replace(cut, sha256={part: fingerprint(digests[part]) for part in _PARTS})
+
+
+def _cut_folds(cut: _Cut, digests: dict[str, Digests], request: RunRequest, folds: int, bound: _Bound) -> _Cut:
+    """Train and validation cut in as many ways as folds or finals ask for; `digests` become those of the first."""
+    rows = cut.tables["train"]
+    labels = rows["label"].to_numpy(zero_copy_only=False)
+    cuts = max(folds, request.seeds)
+    masks = cut_folds(labels, digests["train"], folds, cuts, request.seed, bound.groups)
+    for number, mask in enumerate(masks, start=1):
+        check_cut(labels, mask, f"validation of fold {number}", request.group)
+    # the rows of the first cut's training, then those of its validation: so all cuts are told of them
+    order = np.argsort(masks[0], kind="stable")
+    masks, pool = [mask[order] for mask in masks], digests["train"][order]
+    for part, mask in (("train", ~masks[0]), ("validation", masks[0])):
+        cut.tables[part] = rows.take(order[mask]).combine_chunks()
+        digests[part] = pool[mask]
+    times = "" if cuts == folds else f", parted anew until there are {cuts} cuts"
+    strategy = f"{cut.strategy}; train and validation cut from train, {folds} folds{times}, {bound.words}"
+    origin = cut.origin | {"validation": "train"}
+    return replace(cut, origin=origin, strategy=strategy, masks=masks, folds=describe_folds(masks, pool))
 
 
 def _describe(
@@ -202,7 +241,7 @@ def _describe(
         **numbers,
         strategy=parted.strategy,
         seed=request.seed,
-        fingerprint=combined_fingerprint(parted.sha256),
+        fingerprint=combined_fingerprint(parted.sha256 | fold_parts(parted.folds)),
     )
     listed = ", ".join(f"{part} {counts[part]:,}" for part in _PARTS)
     assumptions = [rows.read_as.sentence() for rows in seen.parts.values()]
@@ -228,6 +267,8 @@ def _describe(
         class_counts=_count(labels),
         assumptions=tuple(assumptions),
         cleaned=tuple(repair.sentence() for repair in repairs),
+        folds=parted.folds,
+        given=tuple(part for part in _PARTS[1:] if parted.origin[part] == part),
     )
 
 
@@ -251,6 +292,8 @@ def _write(
         tables, test = parted.tables, parted.tables["test"]
         write_arrow(staging / "train.arrow", tables["train"])
         write_arrow(staging / "validation.arrow", tables["validation"])
+        if parted.masks:
+            write_arrow(staging / FOLDS, folds_table(parted.masks))
         write_arrow(staging / "test.arrow", test.drop_columns(["label"]))
         write_arrow(staging / TEST_LABELS, test.select(["row", "label"]))
         _write_json(staging / "profile.json", seen.to_json())
@@ -283,6 +326,7 @@ def _split_json(prepared: PreparedData, seen: Inspection, parted: _Cut) -> dict[
         "seed": prepared.split.seed,
         "fingerprint": prepared.split.fingerprint,
         "parts": parts,
+        **({"folds": [fold.to_json() for fold in parted.folds]} if parted.folds else {}),
         "test_labels_sha256": rows_sha256(test["row"].to_numpy(), test["label"]),
     }
 
@@ -296,6 +340,8 @@ def _prepared_json(prepared: PreparedData) -> dict[str, Any]:
         "class_counts": dict(prepared.class_counts),
         "assumptions": list(prepared.assumptions),
         "cleaned": list(prepared.cleaned),
+        "folds": [fold.to_json() for fold in prepared.folds],
+        "given": list(prepared.given),
     }
 
 
@@ -323,10 +369,21 @@ def load_prepared(directory: Path) -> PreparedData:
         class_counts=values["class_counts"],
         assumptions=tuple(values["assumptions"]),
         cleaned=tuple(values["cleaned"]),
+        folds=tuple(Fold.from_json(value) for value in values.get("folds", ())),
+        given=tuple(values.get("given", ())),
     )
 
 
 def read_part(directory: Path, part: Part) -> pa.Table:
     """A part's rows, memory-mapped: `row`, the inputs, and, but for the test, `label`."""
+    if part == "pool":
+        return pa.concat_tables([read_part(directory, "train"), read_part(directory, "validation")])
     with pa.memory_map(str(directory / f"{part}.arrow")) as file:
         return pa.ipc.open_file(file).read_all()
+
+
+def read_training_rows(directory: Path, fold: int | None) -> pa.Table:
+    """The rows that a training learns from, in their order: those of its cut, or of the only one (None)."""
+    if fold is None:
+        return read_part(directory, "train")
+    return read_part(directory, "pool").filter(pa.array(~read_fold(directory, fold)))

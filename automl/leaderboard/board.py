@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from automl.errors import RunFolderError
 from automl.leaderboard.busy import busy_notes
 from automl.leaderboard.comparability import limited, not_comparable_because
+from automl.leaderboard.fold_notes import fold_notes, spread_words
 from automl.leaderboard.markdown import to_markdown
 from automl.leaderboard.planned import plan_and_outcome
 from automl.leaderboard.readings import budget_curve, reading_notes, readings
@@ -114,7 +115,7 @@ def judge(folder: RunFolder, scored: ScoredRun) -> Leaderboard:
 def _refuse_unscored(folder: RunFolder, scored: ScoredRun) -> None:
     """A board of failures only is told apart from a folder whose predictions were cleared away."""
     everything = [*scored.finals.values(), *scored.baselines.values()]
-    ended = [*(one for one in folder.trials() if one.kind != "trial"), *folder.baselines()]
+    ended = [*(one for one in folder.trials() if one.kind in ("final", "default")), *folder.baselines()]
     finished = [one for one in ended if one.status == "completed"]
     if finished and not any(one.trainings for one in everything):
         problem = next((text for one in everything for text in one.problems), "")
@@ -151,10 +152,11 @@ def _protocol(
         "margin": contest.get("margin"),
         "price_per_hour": contest.get("price_per_hour"),
         "slices": contest.get("slices", []),
+        "folds": contest.get("folds"),
         "statistics": {
             "level": LEVEL,
             "alpha": ALPHA,
-            "interval": "seeds and test rows as crossed random effects, t quantiles",
+            "interval": spread_words(contest),
             "pairs": "shared seeds and test rows, Holm correction over all pairs of rows",
             "assumed_seed_sd": ASSUMED_SEED_SD if len(contest["seeds"]) == 1 else None,
             "detectable_difference": _detectable(rows, comparisons),
@@ -171,6 +173,7 @@ def _protocol(
         "notes": [
             *extension_notes(contest),
             *search_notes(folder.read_winners()),
+            *fold_notes(contest, folder.read_winners(), metric),
             *tuning_notes(rows, metric),
             *reading_notes(raced),
             *slice_notes(rows, metric),

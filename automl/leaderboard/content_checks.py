@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,16 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from automl.data.fingerprints import row_problem
+from automl.data.folds import FOLDS, fold_parts, read_fold
+from automl.data.prepare import read_part
 from automl.data.split import combined_fingerprint
+from automl.errors import AutoMLError
 from automl.leaderboard.board import Leaderboard, judge
 from automl.leaderboard.evidence import Evidence, Finding, Recorded, note
+from automl.leaderboard.folds import validation_rows
 from automl.leaderboard.score import score_run
 from automl.provenance import versions_sha
-from automl.types import LeaderboardRow
+from automl.types import Fold, LeaderboardRow
 
 _NOT_COMPARED = {"protocol.test_openings", "protocol.records"}
 """What a look at the board changes, or what other checks compare."""
@@ -42,7 +46,9 @@ def check_split(evidence: Evidence) -> list[Finding]:
     parts: Mapping[str, Any] = split.get("parts") or {}
     if not parts:
         return [*found, note("holds no fingerprints of its parts, so the rows were not looked at", "data/split.json")]
-    if combined_fingerprint({part: value["sha256"] for part, value in parts.items()}) != sealed:
+    folds = [Fold.from_json(value) for value in split.get("folds", ())]
+    hashes = {part: value["sha256"] for part, value in parts.items()}
+    if combined_fingerprint(hashes | fold_parts(folds)) != sealed:
         found.append(Finding(what="the hashes of its parts do not give the fingerprint", file="data/split.json"))
     inputs = evidence.contest["schema"]["inputs"]
     for part, value in parts.items():
@@ -57,7 +63,23 @@ def check_split(evidence: Evidence) -> list[Finding]:
             problem = row_problem(table, inputs, table["label"], value["sha256"])
         if problem is not None:
             found.append(Finding(what=problem, file=f"data/{file.name}"))
-    return found
+    return [*found, *_fold_findings(evidence, folds, inputs)]
+
+
+def _fold_findings(evidence: Evidence, folds: Sequence[Fold], inputs: Sequence[str]) -> Iterator[Finding]:
+    """Cuts on disk that are not those of split.json; they are of the rows of train and validation."""
+    if not folds:
+        return
+    pool = read_part(evidence.folder.data, "pool")
+    for fold in folds:
+        try:
+            judges = read_fold(evidence.folder.data, fold.number)
+            for mask, sha256 in ((~judges, fold.train_sha256), (judges, fold.validation_sha256)):
+                part = pool.filter(pa.array(mask))
+                if (problem := row_problem(part, inputs, part["label"], sha256)) is not None:
+                    yield Finding(what=f"fold {fold.number}: {problem}", file=f"data/{FOLDS}")
+        except (AutoMLError, pa.ArrowInvalid) as error:
+            yield Finding(what=f"fold {fold.number} could not be read: {error}", file=f"data/{FOLDS}")
 
 
 def _rows(file: Path) -> tuple[pa.Table | None, str | None]:
@@ -90,12 +112,13 @@ def check_test(evidence: Evidence) -> list[Finding]:
 
 def check_predictions(evidence: Evidence) -> list[Finding]:
     """Every final, default and baseline that completed left its predictions, and they are as it left them."""
-    counts, classes = evidence.contest["counts"], len(evidence.contest["schema"]["classes"])
-    shapes = {part: (counts[part], classes) for part in ("validation", "test")}
+    contest, classes = evidence.contest, len(evidence.contest["schema"]["classes"])
     found, without = [], 0
     for one in evidence.trainings:
-        if one.result.kind == "trial" or one.result.status != "completed":
+        if one.result.kind in ("trial", "playoff") or one.result.status != "completed":
             continue
+        rows = {"validation": validation_rows(contest, one.result.fold), "test": contest["counts"]["test"]}
+        shapes = {part: (count, classes) for part, count in rows.items()}
         problem = _prediction_problem(evidence.folder.path, one, shapes)
         without += one.result.predictions_sha256 is None
         if problem is not None:

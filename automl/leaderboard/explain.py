@@ -7,6 +7,7 @@ from typing import Any
 
 from automl.leaderboard.board import Leaderboard
 from automl.leaderboard.busy import latency_text, load_words
+from automl.leaderboard.fold_notes import fold_plan
 from automl.leaderboard.quantities import seconds
 from automl.leaderboard.settling import settling
 from automl.leaderboard.verdict import listed, points, score
@@ -128,10 +129,17 @@ def reasons_to_trust(board: Leaderboard, metric: Metric) -> Iterator[str]:
     """How the comparison was kept fair, with this run's numbers."""
     protocol = board.protocol
     openings, seeds, planned = protocol["test_openings"], fewest_finals(board), len(protocol["seeds"])
-    yield (
-        "Every row learnt from the same training rows, was chosen on the same validation rows, and was "
-        f"scored on the same {protocol['test_rows']:,} test rows (split {board.split_fingerprint[:12]})."
-    )
+    if protocol.get("folds"):
+        yield (
+            f"Every contender had the same {protocol['folds']['count']} folds to learn from and to be chosen on, and "
+            f"was scored on the same {protocol['test_rows']:,} test rows (split {board.split_fingerprint[:12]}). "
+            "Baselines learnt from the first cut alone."
+        )
+    else:
+        yield (
+            "Every row learnt from the same training rows, was chosen on the same validation rows, and was "
+            f"scored on the same {protocol['test_rows']:,} test rows (split {board.split_fingerprint[:12]})."
+        )
     budget = budget_words(protocol["budget"])
     yield f"Every contender got the same budget, {budget}, out of which its failures were paid too."
     if seeds < planned:
@@ -151,8 +159,9 @@ def reasons_to_trust(board: Leaderboard, metric: Metric) -> Iterator[str]:
             "Ask for --seeds 5 to measure it."
         )
     else:
+        cuts = " (each with a cut of its own of these training rows)" if protocol.get("folds") else ""
         yield (
-            "Intervals say where the mean would lie, in 95 of 100 repeats, with new seeds and new test rows. "
+            f"Intervals say where the mean would lie, in 95 of 100 repeats, with new seeds{cuts} and new test rows. "
             "Rows tie unless they differ after Holm's correction "
             f"and by more than {protocol['margin']} points."
         )
@@ -211,6 +220,7 @@ def protocol_table(board: Leaderboard, reasons: Mapping[str, str]) -> list[tuple
         ),
         ("Remedies for unequal classes", reasons.get("imbalance") or "–"),
         ("Training inputs varied", reasons.get("variation") or "–"),
+        *(("Folds", line.removeprefix("folds: ")) for line in fold_plan(protocol)),
         ("Seeds of the finals", ", ".join(str(seed) for seed in protocol["seeds"])),
         ("Counts as equal within", f"{protocol['margin']} points"),
         ("Slices that are told", listed(sliced) if (sliced := protocol.get("slices")) else "none asked for"),

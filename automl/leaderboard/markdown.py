@@ -85,9 +85,11 @@ def _legend(board: Mapping[str, Any]) -> str:
     protocol = board["protocol"]
     openings = len(protocol["test_openings"])
     opened = "once" if openings == 1 else f"{openings} times"
+    folds = (protocol.get("folds") or {}).get("count")
+    cuts = f", each with a cut of its own ({folds} folds)," if folds else ""
     return (
         "Rows with the same rank cannot be told apart. "
         f"Scores are means over {len(protocol['seeds'])} fresh seeds on {protocol['test_rows']:,} test rows "
-        f"that no choice was made on (opened {opened}); intervals cover new seeds and new rows. "
+        f"that no choice was made on (opened {opened}); intervals cover new seeds{cuts} and new rows. "
         f"Split {escape(board['split_fingerprint'][:12])}."
     )

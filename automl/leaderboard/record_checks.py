@@ -9,7 +9,9 @@ from typing import Any
 
 from automl.leaderboard.chain import CHAIN, end_was_cut
 from automl.leaderboard.evidence import Evidence, Finding, Recorded, note
+from automl.leaderboard.folds import Standing, final_fold, folds_of, search_fold, standings
 from automl.metrics import get_metric
+from automl.types import TrialResult
 
 SECONDS_APART = 1e-6
 """Sums of the same seconds in another order differ by rounding."""
@@ -133,9 +135,12 @@ def check_trainings(evidence: Evidence) -> list[Finding]:
             if specs and result.kind != "baseline":
                 found.append(one.wrong("was never started (started.jsonl)"))
             continue
-        for key in ("kind", "recipe", "seed", "horizon_samples", "split_fingerprint"):
-            if getattr(result, key) != spec[key]:
+        for key in ("kind", "recipe", "seed", "horizon_samples", "split_fingerprint", "fold"):
+            if getattr(result, key) != spec.get(key):
                 found.append(one.wrong(f"its {key} is not what was started (started.jsonl)"))
+        due = _fold_due(evidence.contest, result)
+        if result.fold != due:
+            found.append(one.wrong(f"was trained on fold {result.fold}; the contest gave it {due}"))
     ended = {one.result.id for one in evidence.trainings}
     missing = [name for name in specs if name not in ended]
     if missing and evidence.board is not None:
@@ -143,8 +148,20 @@ def check_trainings(evidence: Evidence) -> list[Finding]:
     return found
 
 
+def _fold_due(contest: Mapping[str, Any], result: TrialResult) -> int | None:
+    """The cut that a training had to use; another seed than the contest's is found elsewhere."""
+    if result.kind == "trial":
+        return search_fold(contest)
+    if result.kind == "playoff":
+        return result.fold if 1 < (result.fold or 0) <= (folds_of(contest) or 0) else None
+    return final_fold(contest, result.seed) if result.seed in contest["seeds"] else result.fold
+
+
 def check_winners(evidence: Evidence) -> list[Finding]:
-    """Each winner is the best on validation among the trials that reached the full horizon; of equals the first."""
+    """Each winner is the best on validation among the trials that reached the full horizon; of equals the first.
+
+    With folds it is the best on average of those that led.
+    """
     if not evidence.winners_are_fixed:
         return [note("the winners are not all fixed: the run has not ended")]
     higher, found = get_metric(evidence.contest["metric"]).higher_is_better, []
@@ -165,15 +182,20 @@ def check_winners(evidence: Evidence) -> list[Finding]:
                     else f"{name}: {key}{shown}"
                 )
                 found.append(Finding(what=what, file="winners.json"))
+        told = [one.to_json() for one in _played(evidence, name, higher)]
+        if winner.get("playoff", told) != told:
+            found.append(Finding(what=f"{name}: its play-off is not what trials.jsonl gives", file="winners.json"))
     return found
 
 
 def _best(evidence: Evidence, name: str, higher: bool) -> Any:
     """The trial that the records say won; None where none was whole."""
-    own = (one.result for one in evidence.trainings if one.result.contender == name and one.result.kind == "trial")
-    whole = [one for one in own if one.status == "completed" and one.validation is not None]
-    sign = -1.0 if higher else 1.0
-    return min(whole, key=lambda one: (sign * (one.validation or 0.0), one.number), default=None)
+    played = _played(evidence, name, higher)
+    return played[0].trial if played else None
+
+
+def _played(evidence: Evidence, name: str, higher: bool) -> list[Standing]:
+    return standings([one.result for one in evidence.trainings if one.result.contender == name], higher)
 
 
 def check_finals(evidence: Evidence) -> list[Finding]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from automl.leaderboard.fold_notes import fold_advice
+from automl.leaderboard.folds import CANDIDATES, folds_of
 from automl.leaderboard.store import RunFolder
 from automl.leaderboard.verdict import listed, points
 from automl.metrics import get_metric
@@ -172,13 +174,23 @@ def _failures(run: Records) -> Told:
 
 
 def _selection(run: Records) -> Told:
-    rows = run.contest["counts"].get("validation", 0)
+    rows, folds = run.contest["counts"].get("validation", 0), folds_of(run.contest)
+    if folds is not None:
+        played = [winner["playoff"] for winner in run.folder.read_winners().values() if (winner or {}).get("playoff")]
+        least = min((one[0]["folds"] for one in played), default=0)
+        told = (
+            f"trials were judged on fold 1 of {folds} ({rows:,} rows); the {CANDIDATES} that led were trained on the "
+            "other folds too, and the best mean won"
+        )
+        if len(played) == len(run.contenders) and least == folds:
+            return "done", told
+        return "partly", f"{told}; a contender got through {least} of the {folds} folds only"
     told = f"every winner was chosen on {rows:,} validation rows; of equals the earlier trial"
     if rows >= FEW_VALIDATION_ROWS:
         return "done", told
     return "partly", (
-        f"{told}. With fewer than {FEW_VALIDATION_ROWS:,} rows reshuffled holdouts would choose better; "
-        "all trials here share one holdout"
+        f"{told}. With fewer than {FEW_VALIDATION_ROWS:,} rows several cuts would choose better; "
+        f"all trials here share one{f': {advice}' if (advice := fold_advice(run.contest)) else ''}"
     )
 
 
@@ -189,7 +201,8 @@ def _reruns(run: Records) -> Told:
     same = [row.contender for row in run.contenders if row.recipe and row.recipe == row.default_recipe]
     told = f"{run.seeds} fresh seeds shared by all contenders; the untuned default on the same for {len(defaults)}"
     told += f", and for {len(same)} the default was the winner" if same else ""
-    told += ". Head and order of rows change with the seed, the training rows do not"
+    varied = "do too: each has a cut of its own" if folds_of(run.contest) is not None else "do not"
+    told += f". Head and order of rows change with the seed, the training rows {varied}"
     if run.seeds < ENOUGH_SEEDS:
         return "partly", f"{told}. {ENOUGH_SEEDS} seeds or more would tell differences that rest on seeds alone"
     return "done", told

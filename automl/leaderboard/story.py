@@ -64,6 +64,9 @@ def _data(board: Leaderboard, profile: Mapping[str, Any], repairs: Sequence[Mapp
     parts = split["rows"]
     uses = {"train": "taught every contender", "validation": "chose recipes", "test": "gave the scores above"}
     told = [f"{parts[part]:,} rows {use}" for part, use in uses.items() if part in parts]
+    if board.protocol.get("folds"):
+        both = parts["train"] + parts["validation"]
+        told = [f"{both:,} rows taught and chose, cut anew for every final", f"{parts['test']:,} rows {uses['test']}"]
     yield f"After that {listed(told)}; every contender had the same ones ({split['strategy']})."
 
 

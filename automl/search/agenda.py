@@ -9,44 +9,26 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from automl.leaderboard.folds import candidates, final_fold, folds_of
 from automl.leaderboard.store import RunFolder
 from automl.metrics import get_metric
 from automl.search.edges import edges
-from automl.search.finals import Round, Winner, choose_winner, final_specs, round_of, rounds
+from automl.search.entry import Entry
+from automl.search.finals import Round, choose_winner, final_specs, round_of, rounds
 from automl.search.ledger import Ledger
 from automl.search.pace import Pace
+from automl.search.playoff import SHARE as PLAYOFF_SHARE
+from automl.search.playoff import playoff_specs
 from automl.search.rungs import Foresight, Rungs, rungs_of
 from automl.search.space import SearchSpace
 from automl.search.study import ContenderStudy, SamplerName, open_journal
-from automl.types import Budget, Contender, TrialResult, TrialSpec
+from automl.types import Budget, TrialResult, TrialSpec
 
 REPORT_SHARE = 0.05
 """This share of a time limit is kept for scoring, measuring and writing the board."""
-
-
-@dataclass
-class Entry:
-    """One contender's place in the contest. cut_by: what ended its search before its trials, None while nothing."""
-
-    contender: Contender
-    space: SearchSpace
-    study: ContenderStudy
-    rungs: Rungs
-    pace: Pace
-    template: TrialSpec
-    default_recipe: dict[str, Any]
-    started: int = 0
-    running: dict[str, TrialSpec] = field(default_factory=dict)
-    trials: list[TrialResult] = field(default_factory=list)
-    finals: deque[TrialSpec] = field(default_factory=deque)
-    finals_done: list[TrialResult] = field(default_factory=list)
-    searching: bool = True
-    exhausted: bool = False
-    winner: Winner | None = None
-    cut_by: str | None = None
 
 
 class Agenda:
@@ -70,7 +52,8 @@ class Agenda:
         self._folder, self._ledger, self._seconds_left, self._note = folder, ledger, seconds_left, note
         self._metric = get_metric(contest["metric"])
         self._budget = Budget.from_json(contest["budget"])
-        self._seeds: list[int] = contest["seeds"]
+        self._folds = folds_of(contest)
+        self._contest, self._seeds = contest, list(contest["seeds"])
         self._rounds = rounds(self._seeds)
         self._opened: set[Round] = set(self._rounds[:1])
         self._limit: float | None = contest.get("time_limit_seconds")
@@ -111,7 +94,7 @@ class Agenda:
             if spec.kind == "trial":
                 entry.started = max(entry.started, spec.number + 1)
                 entry.study.adopt(spec.number, spec.recipe)
-            else:
+            elif spec.kind != "playoff":
                 self._opened.add(round_of(spec))
             if spec.id in results:
                 entry.running[spec.id] = spec
@@ -148,7 +131,7 @@ class Agenda:
         while True:
             searching = self.searching
             for entry in sorted(self.entries.values(), key=self._turn):
-                found = self._next_trial(entry) if entry.searching else None
+                found = (self._next_trial(entry) or self._next_playoff(entry)) if entry.searching else None
                 if found is None:
                     self._close_search(entry)
                     found = None if entry.searching else self._next_final(entry)
@@ -173,7 +156,8 @@ class Agenda:
     def _turn(self, entry: Entry) -> tuple[float, int]:
         """Who has had least goes first, running trainings counted, so that all meet the same load on the machine."""
         if self._budget.device_seconds is None:
-            had = entry.started + len(entry.finals_done) + sum(s.kind != "trial" for s in entry.running.values())
+            ended = len(entry.playoffs) + len(entry.finals_done)
+            had = entry.started + ended + sum(s.kind != "trial" for s in entry.running.values())
             return had, len(entry.running)
         return self._ledger.spent(entry.contender.name) + self._committed(entry), len(entry.running)
 
@@ -189,12 +173,12 @@ class Agenda:
             return False
         if self._budget.trials is not None and entry.started >= self._budget.trials:
             return False
-        if self._search_time_is_up():
+        if self._search_seconds_left() < 0:
             entry.cut_by = "the time"
             return False
         if self._budget.trials is not None:
             return True
-        left = self._ledger.left_for_search(name)
+        left = self._left_for_trials(name)
         assert left is not None
         # A trial that the share cannot pay to its end could not win: what is left helps the finals more. The first
         # one starts in any case: that it cannot be paid is only foretold.
@@ -218,28 +202,73 @@ class Agenda:
         }
         return TrialSpec.from_json(values)
 
-    def _search_time_is_up(self) -> bool:
-        """Whether the time left belongs to the finals: their share of the limit, or what one of each needs."""
+    def _left_for_trials(self, name: str) -> float | None:
+        """Device-seconds that a contender's trials may still use; None where the budget is in trials."""
+        left = self._ledger.left_for_search(name)
+        if left is None or self._folds is None:
+            return left
+        assert self._budget.device_seconds is not None
+        return left - PLAYOFF_SHARE * self._budget.search_share * self._budget.device_seconds
+
+    def _search_seconds_left(self, playing_off: bool = False) -> float:
+        """Wall seconds before the time belongs to the finals: their share of the limit, or what one of each needs.
+
+        Where a play-off follows the trials, they have so much less.
+        """
         left = self._seconds_left()
         if left is None or self._limit is None:
-            return False
+            return math.inf
+        kept = 1 - self._budget.search_share
+        if self._folds is not None and not playing_off:
+            kept += PLAYOFF_SHARE * self._budget.search_share
         one_each = self._wall_seconds(list(self.entries.values()))
-        return left < max(self._limit * (1 - self._budget.search_share), one_each + self._limit * REPORT_SHARE)
+        return left - max(self._limit * kept, one_each + self._limit * REPORT_SHARE)
 
     def _wall_seconds(self, trainings: Sequence[Entry]) -> float:
         """Wall seconds until one whole training of each has run on the slots."""
         longest = max((entry.pace.longest_wall_seconds for entry in trainings), default=0.0)
         return math.ceil(len(trainings) / self.slots) * longest
 
+    # -- the play-off --------------------------------------------------------------------------------------
+
+    def _next_playoff(self, entry: Entry) -> TrialSpec | None:
+        """The next training of the play-off, once the trials have all ended."""
+        return next(iter(self._playoff(entry)), None)
+
+    def _playoff(self, entry: Entry) -> list[TrialSpec]:
+        """What of the play-off may start now; of a fold all trainings do or none, as far as a limit foresees."""
+        name = entry.contender.name
+        started = {spec.id for spec in [*entry.running.values(), *self._retry]}
+        trials_go_on = self._may_search(entry) or any(spec.kind == "trial" for spec in self._unended(entry))
+        if self._folds is None or name in self._winners or trials_go_on:
+            return []
+        leading = candidates(entry.trials, self._metric.higher_is_better)
+        due = playoff_specs(leading, entry.playoffs, entry.template, self._folds)
+        waiting = [spec for spec in due if spec.id not in started]
+        together = sum(spec.fold == waiting[0].fold for spec in waiting)
+        if waiting and together == len({spec.number for spec in due}):  # nothing of this fold has begun
+            left = self._ledger.left_for_search(name)
+            if left is not None and left < self._committed(entry) + together * entry.pace.whole_seconds:
+                return []
+            others = [one for one in self.entries.values() if one.searching]
+            if self._search_seconds_left(playing_off=True) < self._wall_seconds(others * together):
+                return []
+        return waiting
+
+    def _unended(self, entry: Entry) -> list[TrialSpec]:
+        """Trainings of a contender that run, or will again."""
+        waiting = [spec for spec in self._retry if spec.contender.name == entry.contender.name]
+        return [*entry.running.values(), *waiting]
+
     def _close_search(self, entry: Entry) -> None:
         """Fix the winner once the contender's search is over."""
         name = entry.contender.name
-        waiting = [spec for spec in self._retry if spec.contender.name == name]
-        searching = any(spec.kind == "trial" for spec in [*entry.running.values(), *waiting])
-        if not entry.searching or searching or self._may_search(entry):
+        searching = any(spec.kind in ("trial", "playoff") for spec in self._unended(entry))
+        if not entry.searching or searching or self._may_search(entry) or self._playoff(entry):
             return
         entry.searching = False
-        entry.winner = choose_winner(entry.trials, entry.default_recipe, self._metric, entry.cut_by)
+        trainings = [*entry.trials, *entry.playoffs]
+        entry.winner = choose_winner(trainings, entry.default_recipe, self._metric, entry.cut_by)
         told: dict[str, Any] = {
             "foresight": [one.to_json() for one in entry.rungs.foresights],
             "edges": edges(entry.space, entry.winner.recipe) if entry.winner else [],
@@ -252,8 +281,9 @@ class Agenda:
             }  # fmt: skip
         else:
             told |= entry.winner.to_json()
-            begun = {spec.id for spec in waiting} | set(entry.running)
-            finals = final_specs(entry.winner, self._seeds, entry.template, entry.finals_done)
+            begun = {spec.id for spec in self._unended(entry)}
+            fold_of = partial(final_fold, self._contest)
+            finals = final_specs(entry.winner, self._seeds, entry.template, entry.finals_done, fold_of)
             entry.finals = deque(spec for spec in finals if spec.id not in begun)
         if name not in self._winners:
             self._winners[name] = told
@@ -313,12 +343,12 @@ class Agenda:
                 return False
         if row["samples_seen"] >= spec.horizon_samples:
             return True  # it has only to end
-        left = self._ledger.left_for_search(entry.contender.name)
+        left = self._left_for_trials(entry.contender.name)
         # The others cannot be stopped before they tell of themselves, and what they spend until then is spent.
         others = sum(entry.pace.until_next(name) for name in entry.running if name != spec.id)
         if left is not None and left - entry.pace.running_seconds - others <= 0:
             entry.cut_by = "its share of the budget"
-        elif self._search_time_is_up():
+        elif self._search_seconds_left() < 0:
             entry.cut_by = "the time"
         return entry.cut_by is None
 
@@ -335,7 +365,7 @@ class Agenda:
         entry.running.pop(result.id, None)
         entry.pace.end(result)
         if result.kind != "trial":
-            entry.finals_done.append(result)
+            (entry.playoffs if result.kind == "playoff" else entry.finals_done).append(result)
             return ()
         entry.trials.append(result)
         entry.study.tell(result, entry.template.rungs)

@@ -21,8 +21,8 @@ from automl.tasks.base import Baseline, Task
 from automl.tracking.base import Tracker
 from automl.training.clock import SlotClock
 from automl.training.encoded import EncodedPart, encode_part, sorted_batches
-from automl.training.evaluation import EVALUATION_ROWS, score_rows
-from automl.training.fit import save_predictions, seed_everything
+from automl.training.evaluation import EVALUATION_ROWS, save_predictions, score_rows
+from automl.training.fit import seed_everything
 from automl.training.measure import ROWS, batch_of, time_answers
 from automl.training.workers import describe_place, trial_device
 from automl.types import Contender, Cost, Part, PreparedData, TrialResult, TrialSpec, slug

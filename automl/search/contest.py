@@ -9,6 +9,7 @@ from typing import Any
 
 from automl.config import RunRequest
 from automl.errors import AutoMLError, CheckpointError, RequestError
+from automl.leaderboard.folds import search_fold
 from automl.leaderboard.planned import note_disk
 from automl.leaderboard.store import RunFolder
 from automl.metrics import get_metric
@@ -185,6 +186,8 @@ def draw_up(
         "counts": dict(prepared.counts),
         "class_counts": dict(prepared.class_counts),
         "split_fingerprint": prepared.split.fingerprint,
+        "folds": _folds(request, prepared),
+        "may_fold": request.time is None and "validation" not in prepared.given,
         "margin": request.margin,
         "time_limit_seconds": request.time_limit,
         "price_per_hour": request.price_per_hour,
@@ -193,6 +196,14 @@ def draw_up(
         "compute": {"gradient_checkpointing": request.gradient_checkpointing, "compile": request.compile},
         "deviations": deviations,
     }
+
+
+def _folds(request: RunRequest, prepared: PreparedData) -> dict[str, Any] | None:
+    """{"count", "train", "validation"}: how many folds a play-off has, and the rows of every cut."""
+    if request.folds is None:
+        return None
+    rows = {part: [getattr(fold, part) for fold in prepared.folds] for part in ("train", "validation")}
+    return {"count": request.folds, **rows}
 
 
 def trial_templates(folder: RunFolder, contest: dict[str, Any], prepared: PreparedData) -> list[TrialSpec]:
@@ -213,6 +224,7 @@ def trial_templates(folder: RunFolder, contest: dict[str, Any], prepared: Prepar
             metric=contest["metric"],
             schema=prepared.schema,
             patience_samples=contest.get("patience_samples"),
+            fold=search_fold(contest),
             **contest.get("compute", {}),
         )
         for contender in folder.contenders()

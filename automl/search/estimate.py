@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from automl.leaderboard.folds import CANDIDATES, folds_of
 from automl.leaderboard.planning import ASSUMED_DISAGREEMENT, detectable_difference
 from automl.registry import get_part
 from automl.search.agenda import REPORT_SHARE
 from automl.search.baselines import MAX_ROWS
+from automl.search.playoff import SHARE as PLAYOFF_SHARE
 from automl.search.rungs import ETA
 from automl.search.slots import Slots
 from automl.tasks.base import Task
@@ -194,15 +196,23 @@ class _Sums:
         if allowed is None:
             assert planned is not None
             least, most = cost(planned, min(planned, never_stopped)), cost(planned, planned)
-            return (planned, planned), (least, most)
-        for_trials = max(0.0, allowed - self._cache_seconds)
+            played = self._playoff_trainings(planned) * whole
+            return (planned, planned), (least + played, most + played)
+        kept = 0.0 if folds_of(self._contest) is None else allowed * PLAYOFF_SHARE
+        for_trials = max(0.0, allowed - kept - self._cache_seconds)
         fewest = max(1, math.floor(for_trials / whole))
         rest = for_trials - never_stopped * whole
         most_trials = fewest if rest < 0 else never_stopped + math.floor(rest / stopped)
         if planned is not None:
             fewest, most_trials = min(fewest, planned), min(most_trials, planned)
-        least = min(allowed, cost(most_trials, min(most_trials, never_stopped)))
-        return (fewest, most_trials), (least, max(least, min(allowed, cost(most_trials, most_trials))))
+        played = self._playoff_trainings(most_trials) * whole
+        least = min(allowed, cost(most_trials, min(most_trials, never_stopped)) + played)
+        return (fewest, most_trials), (least, max(least, min(allowed, cost(most_trials, most_trials) + played)))
+
+    def _playoff_trainings(self, trials: float) -> float:
+        """Trainings of the recipes that lead, on every fold but that of the search."""
+        folds = folds_of(self._contest)
+        return 0 if folds is None or trials < 2 else min(CANDIDATES, trials) * (folds - 1)
 
     def _finals(self, final: float) -> tuple[Range, Range]:
         """(finals of the winner and of the untuned recipe, their device-seconds); one is trained in any case."""

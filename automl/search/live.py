@@ -60,4 +60,5 @@ class Live:
             model_dir=told.get("model_dir"),
             notes=tuple(told.get("notes", ())),
             micro_batch=told.get("micro_batch"),
+            fold=spec.fold,
         )

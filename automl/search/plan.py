@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.config import RunRequest
+from automl.leaderboard.fold_notes import fold_advice, fold_plan
 from automl.leaderboard.planned import read_plan, write_plan
 from automl.leaderboard.quantities import about, about_range, data_size
 from automl.leaderboard.store import RunFolder
@@ -61,7 +62,7 @@ def make_plan(
 def _first_trial(template: TrialSpec, contest: Mapping[str, Any]) -> TrialSpec:
     """The spec of the untuned recipe, which every contender tries first."""
     space = SearchSpace.from_json(contest["spaces"][template.contender.name])
-    return replace(template, id="probe", recipe=space.complete(space.first_trials[0]))
+    return replace(template, id="probe", recipe=space.complete(space.first_trials[0]), fold=None)
 
 
 def describe_plan(request: RunRequest, contest: dict[str, Any], prepared: PreparedData, estimate: RunEstimate) -> str:
@@ -83,6 +84,7 @@ def describe_plan(request: RunRequest, contest: dict[str, Any], prepared: Prepar
         f"each contender gets {share}; every trial sees {contest['horizon_samples']:,} samples "
         f"({contest['max_epochs']} epochs) unless it is stopped at {contest['rungs'][0]:,}"
         + (f" or has not improved for {patience:,}" if (patience := contest.get("patience_samples")) else ""),
+        *fold_plan(contest),
         f"sampler: {contest['sampler']} ({contest['reasons']['sampler']})",
         f"finals: each winner and its untuned default on seeds {', '.join(map(str, contest['seeds']))}",
         "contenders:",
@@ -159,7 +161,10 @@ def _subjects(contest: Mapping[str, Any], estimate: RunEstimate) -> Iterator[tup
         f"differences of {_points(estimate.detectable_test)} of accuracy or more between two models ({each})",
     )
     fewer = f"between two single trials ({counts['validation']:,} validation rows)"
-    yield "in search", f"differences of {_points(estimate.detectable_validation)} or more {fewer}"
+    told = f"differences of {_points(estimate.detectable_validation)} or more {fewer}"
+    if (advice := fold_advice(contest)) is not None:
+        told += f"; {advice}"
+    yield "in search", told
     yield "assumed", f"of two models one is right and the other wrong on {estimate.disagreement:.0%} of the rows"
     for one in estimate.contenders:
         if one.error is not None:

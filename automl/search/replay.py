@@ -257,6 +257,7 @@ def _train(
         recipe=final.recipe,
         seed=final.seed,
         number=final.number,
+        fold=final.fold,
         horizon_samples=final.horizon_samples,
         rungs=(final.horizon_samples,),
         run_directory=str(scratch.resolve()),

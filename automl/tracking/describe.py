@@ -27,12 +27,14 @@ def readable_name(spec: TrialSpec) -> str:
         return f"baseline/{spec.contender.name}"
     if spec.kind == "trial":
         return f"{spec.contender.name}/{spec.number:03d}"
+    if spec.kind == "playoff":
+        return f"{spec.contender.name}/{spec.number:03d}-fold-{spec.fold}"
     return f"{spec.contender.name}/{spec.kind}-seed-{spec.seed}"
 
 
 def job_type(spec: TrialSpec) -> str:
-    """'trial', 'final' (the untuned recipe's too) or 'baseline'."""
-    return {"trial": "trial", "baseline": "baseline"}.get(spec.kind, "final")
+    """'trial', 'playoff', 'final' (the untuned recipe's too) or 'baseline'."""
+    return spec.kind if spec.kind in ("trial", "playoff", "baseline") else "final"
 
 
 def benchmark_config(info: RunInfo) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def training_config(spec: TrialSpec, info: RunInfo) -> dict[str, Any]:
             "horizon_samples": spec.horizon_samples,
             "rungs": list(spec.rungs),
             "split_fingerprint": spec.split_fingerprint,
+            "fold": spec.fold,
         },
         "environment": dict(info.environment),
     }

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,23 +79,26 @@ class EncodedPart:
     """Rows as ragged fields: `values[name][offsets[i]:offsets[i + 1]]` is field `name` of row i.
 
     labels: shape (rows,), or None for the sealed test.
+    places: where a part is a choice of the rows that lie there: which of them its rows are, in their order.
     """
 
     values: dict[str, NDArray[Any]]
     offsets: NDArray[np.int64]
     labels: NDArray[np.int64] | None
+    places: NDArray[np.int64] | None = None
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        return np.diff(self.offsets)
+        lengths = np.diff(self.offsets)
+        return lengths if self.places is None else lengths[self.places]
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.offsets) - 1 if self.places is None else len(self.places)
 
     @property
     def ragged(self) -> bool:
         """Whether rows have several positions each (text), not one item each (pictures)."""
-        return bool(self.offsets[-1] != len(self))
+        return bool(self.offsets[-1] != len(self.offsets) - 1)
 
     @classmethod
     def of(cls, fields: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]) -> Self:
@@ -105,7 +108,29 @@ class EncodedPart:
 
     def rows(self, indices: NDArray[np.int64]) -> list[dict[str, NDArray[Any]]]:
         offsets = self.offsets
-        return [{name: values[offsets[i] : offsets[i + 1]] for name, values in self.values.items()} for i in indices]
+        return [
+            {name: values[offsets[i] : offsets[i + 1]] for name, values in self.values.items()}
+            for i in self.stored(indices)
+        ]
+
+    def stored(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where these rows lie in what the part is a choice of."""
+        return indices if self.places is None else self.places[indices]
+
+    def cut(self, judges: NDArray[np.bool_]) -> tuple[Self, Self]:
+        """The rows that learn and those that judge, as parts of their own; they stay where they lie."""
+        assert self.labels is not None
+        learn, judge = (self.stored(np.flatnonzero(rows)) for rows in (~judges, judges))
+        labels = self.labels[~judges], self.labels[judges]
+        return replace(self, labels=labels[0], places=learn), replace(self, labels=labels[1], places=judge)
+
+    def own_values(self) -> dict[str, NDArray[Any]]:
+        """The values of these rows alone, end to end."""
+        if self.places is None:
+            return self.values
+        ends = zip(self.offsets[self.places], self.offsets[self.places + 1], strict=True)
+        own = np.concatenate([np.arange(start, end) for start, end in ends])
+        return {name: values[own] for name, values in self.values.items()}
 
 
 def encode_part(

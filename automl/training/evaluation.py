@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -117,3 +118,10 @@ def standard_error(
         rows = generator.integers(len(labels), size=len(labels))
         values.append(metric.score(labels[rows], predictions[rows]))
     return float(np.nanstd(values))
+
+
+def save_predictions(file: Path, validation: NDArray[np.float32], test: NDArray[np.float32]) -> None:
+    """Write predictions whole or not at all."""
+    temporary = file.with_suffix(".tmp.npz")
+    np.savez_compressed(temporary, validation=validation, test=test)
+    temporary.replace(file)

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from automl.data.folds import read_fold
 from automl.metrics import get_metric
 from automl.models.base import ModelFamily
 from automl.models.blocks import CutModel, autocast_dtype, count_parameters
@@ -30,7 +31,7 @@ from automl.training.clock import SlotClock
 from automl.training.compute import Compiled, recompute_activations
 from automl.training.context import Context, Report
 from automl.training.encoded import EncodedPart, encode_part
-from automl.training.evaluation import predict_rows, score_rows, standard_error
+from automl.training.evaluation import predict_rows, save_predictions, score_rows, standard_error
 from automl.training.frozen_prefix import NotStored, StoredActivations, StoreKey, store_activations
 from automl.training.memory import RowsAtOnce
 from automl.training.optimizer import BlockwiseOptimizer
@@ -103,10 +104,19 @@ class Training:
         with self.clock.charging("cache"):
             return encode_part(self.cache, name, data, self.task, self.family, spec.contender.checkpoint, spec.schema)
 
+    def _find_rows(self) -> None:
+        """What learns and what judges. Folds share their rows, so these are encoded, and stored, once for all."""
+        if (number := self.spec.fold) is None:
+            self.train, self.validation = self._part("train"), self._part("validation")
+            self._whole: dict[Part, EncodedPart] = {"train": self.train, "validation": self.validation}
+        else:
+            self._whole = {"pool": self._part("pool")}
+            self.train, self.validation = self._whole["pool"].cut(read_fold(Path(self.spec.data_directory), number))
+
     def _set_up(self) -> None:
         spec = self.spec
         seed_everything(spec.seed)
-        self.train, self.validation = self._part("train"), self._part("validation")
+        self._find_rows()
         assert self.train.labels is not None
         self.processor = self.family.load_processor(spec.contender.checkpoint)
         self.padding = self.family.padding(self.processor)
@@ -120,7 +130,8 @@ class Training:
         if spec.contender.adaptation == LORA:
             self.adapters = LoraAdapters(self.model, self.family.lora_targets(self.model), recipe)
         elif self.recipe.frozen_share == 0 and self.rewritten is None:  # other words may have other tokens
-            self._while_learning.enter_context(learning_used_rows(self.model, self.train.values, self.padding))
+            inputs = self.train.own_values() if self.train.ragged else {}
+            self._while_learning.enter_context(learning_used_rows(self.model, inputs, self.padding))
         self.blocks = self.family.blocks(self.model)
         self.unfreezing = Unfreezing(self.recipe, self.blocks.depth)
         self.optimizer = BlockwiseOptimizer(self.blocks, self.recipe, self.unfreezing)
@@ -146,7 +157,6 @@ class Training:
             return
         spec, checkpoint = self.spec, self.spec.contender.checkpoint
         preprocessing = self.family.limits(checkpoint.path, self.processor) | self.padding
-        parts: dict[Part, EncodedPart] = {"train": self.train, "validation": self.validation}
         place = (self.blocks, depth, self.task, self.padding, self.device, self.autocast)
         try:
             if self.task.is_augmented(spec.recipe):
@@ -154,7 +164,7 @@ class Training:
             if not self.blocks.cuttable:
                 raise NotStored(f"{type(self.model).__name__} cannot start in its middle")
             stored = {}
-            for name, part in parts.items():
+            for name, part in self._whole.items():
                 key = StoreKey(
                     checkpoint=checkpoint.revision,
                     data=spec.split_fingerprint,
@@ -162,11 +172,11 @@ class Training:
                     preprocessing=preprocessing,
                 )
                 with self.clock.charging("cache"):
-                    stored[name] = store_activations(self.cache, key, part, *place)
+                    stored[id(part.offsets)] = store_activations(self.cache, key, part, *place)
         except NotStored as reason:
             self.outcome.notes.append(f"frozen activations are computed anew each time: {reason}")
             return
-        self._activations = {id(parts[name]): activations for name, activations in stored.items()}
+        self._activations = stored
         self._cut = self._while_learning.enter_context(CutModel(self.blocks, depth))
 
     def _training_batch(self, indices: NDArray[np.int64], generators: Generators) -> dict[str, Tensor]:
@@ -177,8 +187,9 @@ class Training:
     def _make_batch(self, part: EncodedPart, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         labels = None if part.labels is None else part.labels[indices]
         batch = self.task.collate(part.rows(indices), labels, self.padding)
-        if self._cut is not None and id(part) in self._activations:
-            self._cut.prefix.activations = self._activations[id(part)].batch(indices, self.device)
+        stored = self._activations.get(id(part.offsets))  # which parts of the same stored rows share
+        if self._cut is not None and stored is not None:
+            self._cut.prefix.activations = stored.batch(part.stored(indices), self.device)
         return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
 
     # -- the loop ----------------------------------------------------------------------------------------
@@ -192,7 +203,7 @@ class Training:
             self._learn()
         self._cut = None
         self.outcome.trainable_parameters = count_parameters(self.model, learning=True)
-        if self.spec.kind != "trial":
+        if self.spec.kind in ("final", "default"):
             self._predict_and_save()
         self.clock.tick()
         return self.outcome
@@ -361,13 +372,6 @@ class _Mean:
         mean = self.total / self.weight if self.weight else 0.0
         self.total, self.weight = 0.0, 0
         return mean
-
-
-def save_predictions(file: Path, validation: NDArray[np.float32], test: NDArray[np.float32]) -> None:
-    """Write predictions whole or not at all."""
-    temporary = file.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, validation=validation, test=test)
-    temporary.replace(file)
 
 
 def peak_memory_bytes(device: torch.device) -> int:

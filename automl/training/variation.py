@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from automl.data.prepare import read_part
+from automl.data.prepare import read_training_rows
 from automl.models.base import ModelFamily
 from automl.tasks.base import Generators, Task
 from automl.training.encoded import EncodedPart
@@ -38,7 +38,7 @@ class RewrittenRows:
     ) -> None:
         """labels: of all training rows."""
         self._spec, self._task, self._processor, self._labels = spec, task, processor, labels
-        self._table = read_part(Path(spec.data_directory), "train")
+        self._table = read_training_rows(Path(spec.data_directory), spec.fold)
         self._limits = family.limits(spec.contender.checkpoint.path, processor)
 
     def part(self, rows: NDArray[np.int64], generators: Generators) -> EncodedPart:

@@ -49,6 +49,7 @@ class Contest:
         evaluations: tuple[int, ...] = (),
         space: SearchSpace | None = None,
         sampler: SamplerName = "tpe",
+        folds: int | None = None,
     ) -> None:
         """seconds: of a whole training. evaluations: samples at which trainings report, beside the rungs."""
         self.folder = RunFolder(path)
@@ -63,6 +64,7 @@ class Contest:
             "seeds": list(seeds),
             "spaces": {c.name: space.to_json() for c in self.contenders},
             "time_limit_seconds": time_limit,
+            "folds": None if folds is None else {"count": folds},
         }
         templates = [
             TrialSpec(
@@ -79,6 +81,7 @@ class Contest:
                 task=SCHEMA.task,
                 metric="accuracy",
                 schema=SCHEMA,
+                fold=None if folds is None else 1,
             )
             for c in self.contenders
         ]
@@ -142,6 +145,7 @@ class Contest:
             ended_at="",
             number=spec.number,
             spent={"train": spent},
+            fold=spec.fold,
         )
         self.agenda.end(result)
 
