@@ -71,6 +71,17 @@ def test_a_search_costs_least_where_every_trial_is_stopped_that_may_be_and_most_
     assert one.search_seconds == pytest.approx((cache + 3 * 40 + 9 * 14, cache + 12 * 40))
 
 
+def test_a_play_off_trains_the_three_that_lead_on_every_further_fold() -> None:
+    once, folded = only(estimate()), only(estimate(folds={"count": 5}))
+    assert [after - before for before, after in zip(once.search_seconds, folded.search_seconds, strict=True)] == [
+        pytest.approx(3 * 4 * 40)
+    ] * 2
+    paid = {"trials": None, "device_seconds": 1_000.0, "search_share": 0.6}
+    once, folded = only(estimate(budget=paid)), only(estimate(budget=paid, folds={"count": 5}))
+    assert folded.trials[0] == once.trials[0] // 2, "half of the search's share is kept for it"
+    assert folded.search_seconds[1] <= 600
+
+
 def test_finals_also_predict_and_are_half_as_many_where_the_default_wins() -> None:
     one = only(estimate())
     assert one.finals == (3, 6)

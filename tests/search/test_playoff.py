@@ -145,3 +145,18 @@ def test_standings_count_the_folds_that_every_candidate_has_played() -> None:
     first, second = standings(told, higher_is_better=True)
     assert (first.trial.number, first.mean, first.folds) == (1, pytest.approx(0.8), 2)
     assert (second.trial.number, second.mean) == (0, pytest.approx(0.65))
+
+
+def test_an_extended_run_plays_again_with_those_that_lead_now_and_trains_nothing_twice(tmp_path: Path) -> None:
+    def later(spec: TrialSpec, samples: int) -> float:
+        return 0.97 if spec.number == 7 else lucky(spec, samples)
+
+    first = Contest(tmp_path, names=("one",), score=later, folds=3, budget=Budget(trials=6))
+    first.run()
+    before = {one.id for one in first.folder.trials()}
+    first.folder.reopen_winners()
+    more = Contest(tmp_path, names=("one",), score=later, folds=3, budget=Budget(trials=8))
+    more.run()
+    assert more.folder.read_winners()["one/full"]["trial"] == "one-full-007"
+    added = [one for one in played(more) if one.id not in before]
+    assert [(one.number, one.fold) for one in added] == [(7, 2), (7, 3)]
