@@ -327,7 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return DONE
         from automl import commands
 
-        return commands.COMMANDS[parsed.command](parsed)
+        return commands.carry_out(parsed)
     except KeyboardInterrupt:
         return _interrupted(parsed)
     except BrokenPipeError:  # the reader of our output left, as in `automl inspect x | head`

@@ -382,3 +382,12 @@ _COMMANDS: tuple[Callable[[argparse.Namespace], int], ...] = (
     models, spaces, doctor, *JOB_COMMANDS,
 )  # fmt: skip
 COMMANDS = {command.__name__: command for command in _COMMANDS}
+
+
+def carry_out(arguments: argparse.Namespace) -> int:
+    """Do what one command does, and show meanwhile how far long work on rows is."""
+    from automl.data.pieces import telling
+    from automl.terminal import Steps
+
+    with Steps() as steps, telling(steps):
+        return COMMANDS[arguments.command](arguments)

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from automl.data.pieces import hush
 from automl.leaderboard.store import RunFolder
 from automl.terminal import safe, seconds_text
 from automl.tracking.base import RunInfo, Tracker
@@ -123,6 +124,7 @@ class LiveView(Tracker):
             self._spent_at_start = self._spent()
         each = f"{budget.trials} trials" if budget.trials else f"{seconds_text(budget.device_seconds)} of device time"
         self._line(f"{len(info.contenders)} contenders, {each} each, {len(info.seeds)} seeds in the finals")
+        hush()  # the table tells of the run now; work on rows would write over it
         if self._console.is_terminal:
             self._live = Live(
                 console=self._console,

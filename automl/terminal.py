@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import IO, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from automl.leaderboard.busy import latency_text
 from automl.leaderboard.planned import in_words
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 BOARD_COLUMNS = (
     "",
@@ -131,3 +135,57 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     for row in rows:
         table.add_row(*(Text(row[index]) for index in kept))  # Text: brackets in names are no markup
     console.print(table)
+
+
+class Steps:
+    """How far long work on rows is: a bar in a terminal, elsewhere a line every few seconds; of short work nothing.
+
+    Listens to `automl.data.pieces`. file: standard error by default. clock: seconds that only grow.
+    """
+
+    QUIET_SECONDS, LINE_SECONDS = 1.0, 5.0
+
+    def __init__(self, file: IO[str] | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file = file or sys.stderr
+        self._clock = clock
+        self._what, self._began, self._line_at = "", 0.0, clock()
+        self._bar: tuple[Progress, TaskID] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.clear()
+
+    def __call__(self, what: str, done: int, rows: int) -> None:
+        now = self._clock()
+        if what != self._what or done == 0:
+            self._what, self._began = what, now
+            self.clear()
+        if done >= rows:
+            self.clear()
+        elif not self._file.isatty():
+            if now - self._line_at >= self.LINE_SECONDS:
+                self._line_at = now
+                print(f"{safe(what)}: {done:,} of {rows:,} rows", file=self._file, flush=True)
+        elif now - self._began >= self.QUIET_SECONDS:
+            self._show(what, done, rows)
+
+    def clear(self) -> None:
+        """Take the bar away; nothing of it stays."""
+        if self._bar is not None:
+            self._bar[0].stop()
+            self._bar = None
+
+    def _show(self, what: str, done: int, rows: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._bar is None:
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+            console = Console(file=self._file)
+            progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            self._bar = progress, progress.add_task(safe(what), total=rows)
+            progress.start()
+        progress, task = self._bar
+        progress.update(task, completed=done)

@@ -1,6 +1,8 @@
 import io
 
-from automl.terminal import board_cells, plain_table, print_board, safe, seconds_text
+import pytest
+
+from automl.terminal import Steps, board_cells, plain_table, print_board, safe, seconds_text
 
 
 def row(**changes: object) -> dict[str, object]:
@@ -82,3 +84,36 @@ def test_brackets_in_a_name_are_shown_in_a_terminal_and_not_read_as_markup() -> 
     screen = Screen()
     print_board(board(row(contender="[bold]x[/bold]/full")), screen)
     assert "[bold]x[/bold]/full" in screen.getvalue().replace("\n", "")
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def working(file: io.StringIO, rows: int = 40) -> str:
+    """What is shown of work that takes a second for each of its rows."""
+    now = [0.0]
+    with Steps(file, lambda: now[0]) as steps:
+        for done in range(rows + 1):
+            steps("comparing [red] rows", done, rows)
+            now[0] += 1
+    return file.getvalue()
+
+
+def test_work_on_rows_is_told_of_in_lines_seconds_apart_where_there_is_no_terminal() -> None:
+    lines = working(io.StringIO()).splitlines()
+    assert lines[0] == "comparing [red] rows: 5 of 40 rows"
+    assert len(lines) == 7
+    assert working(io.StringIO(), rows=4) == "", "short work shows nothing"
+
+
+def test_work_on_rows_has_a_bar_in_a_terminal_which_goes_when_the_work_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    shown = working(Screen())
+    assert "comparing [red] rows" in shown
+    assert "/40" in shown
+    assert shown.endswith("\x1b[1A\x1b[2K") or "\x1b[2K" in shown[-20:]
+    assert working(Screen(), rows=1) == ""

@@ -28,6 +28,11 @@ def telling(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
+def hush() -> None:
+    """Tell nobody of what is still to come: another view has the terminal now."""
+    _listener.set(None)
+
+
 def tell(what: str, done: int, rows: int) -> None:
     listener = _listener.get()
     if listener is not None:

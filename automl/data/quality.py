@@ -158,7 +158,7 @@ def _spoilt(part: str, rows: Rows, roles: Roles, columns: Sequence[Column]) -> l
 def _anywhere(rows: Rows, names: Sequence[str], pattern: str) -> Mask:
     found = np.zeros(rows.table.num_rows, np.bool_)
     for name in names:
-        found |= matching(as_text(rows.table[name]), pattern)
+        found |= matching(as_text(rows.table[name]), pattern, f"looking for spoilt letters in {name!r}")
     return found
 
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automl.data.pieces import by_pieces
+
 TEST_SHARE = 0.2
 MOST_TEST_ROWS = 20_000
 VALIDATION_SHARES = (0.15, 0.10)
@@ -21,8 +23,13 @@ Digests = npt.NDArray[np.bytes_]
 
 def row_digests(table: pa.Table, inputs: Sequence[str], labels: pa.ChunkedArray) -> Digests:
     """One 16-byte SHA-256 prefix a row, of its input texts and its label, whatever file it stands in."""
-    columns = [pc.fill_null(table[name].cast(pa.large_string()), "") for name in inputs]
-    columns.append(pc.fill_null(labels.cast(pa.large_string()), ""))
+    columns = [*(table[name] for name in inputs), labels]
+    rows = pa.Table.from_arrays(columns, names=[str(place) for place in range(len(columns))])
+    return by_pieces(_digests, rows, "taking fingerprints of the rows")
+
+
+def _digests(rows: pa.Table) -> Digests:
+    columns = [pc.fill_null(column.cast(pa.large_string()), "") for column in rows.columns]
     joined = pc.binary_join_element_wise(*columns, pa.scalar("\x1f", pa.large_string()))
     sha256 = hashlib.sha256
     # no vectorised cryptographic hash exists; a million rows take about a second
