@@ -174,17 +174,22 @@ class Cluster:
 
     def follow(self, job: str, write: Callable[[str], object]) -> Job:
         """Write what the job prints, from its first line on, until it has ended; lost connections are made anew."""
-        written, failures = 0, 0
+        written = told = failures = 0
+
+        async def tail() -> None:
+            nonlocal written, told, failures
+            told = 0  # a stream begins at the first line
+            async for text in self._client.tail_job_logs(job):
+                fresh = text[max(0, written - told) :]
+                told, failures = told + len(text), 0
+                written = max(written, told)
+                if fresh:
+                    write(fresh)
+
         while True:
             try:
-                told = 0  # a stream begins at the first line
                 with self._telling(job):
-                    for text in self._tail(job):
-                        fresh = text[max(0, written - told) :]
-                        told, failures = told + len(text), 0
-                        written = max(written, told)
-                        if fresh:
-                            write(fresh)
+                    asyncio.run(tail())
                 if (found := self.job(job)).ended:
                     return found
             except ClusterError:
@@ -192,20 +197,6 @@ class Cluster:
                 if failures > _LOST_CONNECTIONS:
                     raise
             time.sleep(1.0)
-
-    def _tail(self, job: str) -> Iterator[str]:
-        """What the job prints, from its first line on, until it has ended."""
-        loop = asyncio.new_event_loop()
-        stream = self._client.tail_job_logs(job)
-        try:
-            while True:
-                try:
-                    yield loop.run_until_complete(anext(stream))
-                except StopAsyncIteration:
-                    return
-        finally:
-            loop.run_until_complete(stream.aclose())
-            loop.close()
 
     def stop(self, job: str) -> bool:
         """Tell a job to wind up; False where it had ended."""
@@ -246,7 +237,7 @@ class Cluster:
         """Raises ClusterError for whatever the head, the network or Ray's client raises inside."""
         try:
             yield
-        except (ClusterError, MissingExtra):
+        except (ClusterError, MissingExtra, BrokenPipeError):  # the last is of whoever read our output
             raise
         except (OSError, RuntimeError, ValueError) as error:
             raise self._told(error, job) from error

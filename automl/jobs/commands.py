@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -238,9 +238,14 @@ def _offer(cluster: Cluster, job: Job, everything: bool) -> Iterator[tuple[str, 
     if offered.status != "SUCCEEDED" or offered.node_id is None:
         said = [line for line in cluster.logs(name).splitlines() if line.startswith("automl: ")]
         told = safe(said[-1].removeprefix("automl: ")) if said else safe(offered.message)[-300:]
-        raise ClusterError(f"the head could not offer the run: {told}", "", "")
-    yield offered.node_id, f"{OFFERS}/{name}"
-    cluster.forget(name)
+        raise ClusterError(
+            f"the head could not offer the run: {told}", "a run folder on the head", f"See: automl status {job.id}"
+        )
+    try:
+        yield offered.node_id, f"{OFFERS}/{name}"
+    finally:
+        with suppress(ClusterError):  # what went wrong before is what the user should read
+            cluster.forget(name)
 
 
 def _facts(job: Job) -> list[tuple[str, str]]:
