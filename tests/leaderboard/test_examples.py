@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from automl.data.images import data_uri
 from automl.leaderboard.board import make_board
 from automl.leaderboard.examples import examples, marked
 from automl.leaderboard.report import write_report
@@ -113,9 +114,19 @@ def test_pictures_are_shown_whatever_their_column_is_called_and_their_folders_ar
         writer.write_table(test)
     told = folder.read_contest()
     folder.write_contest(told | {"schema": told["schema"] | {"task": "image-classification", "inputs": ["scan"]}})
+    varied = {
+        "column": "scan",
+        "before": data_uri(image.new("RGB", (9, 9))),
+        "after": data_uri(image.new("L", (9, 9))),
+    }
+    row = {"row": 3, "label": "a", "inputs": [varied]}
+    tried = {"contender": "a/full", "won": False, "recipe": {"augmentation": "trivial"}, "rows": [row]}
+    folder.varied_file.write_text(json.dumps(tried))
     page, source = page_of(folder)
+    assert "No winning recipe varies what it is trained on; one that was tried for a/full does" in source
     shown = [values for tag, values in page.elements if tag == "img"]
-    assert len(shown) == 20, "ten of each contender of the best rank"
+    assert {varied["before"], varied["after"]} <= {values["src"] for values in shown}
+    assert len(shown) == 20 + 2, "ten of each contender of the best rank, and a varied row before and after"
     assert all(str(values["src"]).startswith("data:image/png;base64,") for values in shown)
     assert "of this machine" not in source
 
