@@ -125,9 +125,13 @@ class WandbTracker(BackgroundTracker):
             self._close("the disk is full")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._directory))
 
+    def _init_benchmark(self, info: RunInfo) -> Any:
+        tags = [info.task, self._dataset, info.name]
+        self._runs[""] = self._init("", info.name, "benchmark", tags, benchmark_config(info))
+        return self._runs[""]
+
     def _start_benchmark(self, info: RunInfo) -> None:
-        run = self._init("", info.name, "benchmark", [info.task, self._dataset, info.name], benchmark_config(info))
-        self._runs[""] = run
+        run = self._init_benchmark(info)
         self._artifact(lambda: run.log_artifact(wandb_board.dataset_artifact(info)))
 
     @property
@@ -180,6 +184,11 @@ class WandbTracker(BackgroundTracker):
 
     def _publish(self, board: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
         run = self._runs[""]
+        if self._mode == "offline" and not run.offline:
+            # it began online, and would wait for the server at every table: it goes on in a file
+            assert self._info is not None
+            self._finish(run, 0)
+            run = self._init_benchmark(self._info)
         run.log(wandb_board.charts(board, insights))
         run.summary.update(wandb_board.board_summary(board))
         run.notes = str(board.get("verdict") or "")

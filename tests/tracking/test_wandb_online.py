@@ -10,12 +10,13 @@ import pytest
 
 from automl.errors import RunFolderError
 from automl.tracking import wandb as tracking
+from automl.tracking.base import Insights
 from automl.tracking.wandb import WandbTracker
 from automl.tracking.wandb_sync import sync, unsent
 
 pytest.importorskip("wandb")
-from automl.tracking.wandb_files import merged  # noqa: E402
-from tests.tracking.followed import follow_a_run, info, result, row, spec, wait_until  # noqa: E402
+from automl.tracking.wandb_files import merged, read_run  # noqa: E402
+from tests.tracking.followed import BOARD, follow_a_run, info, result, row, spec, wait_until  # noqa: E402
 from tests.tracking.wandb_runs import read_runs  # noqa: E402
 from tests.tracking.wandb_server import KEY, WandbServer, wandb_server  # noqa: E402
 
@@ -119,6 +120,28 @@ def test_a_server_that_fails_in_the_middle_costs_no_record_and_gets_all_later(
         assert {run.exit_code for run in found.values()} == {0}
         assert set(found) >= {run.name for run in kept.values() if run.job_type == "trial"}
         assert sync(tmp_path / "wandb").sent == 0, "nothing is sent twice"
+
+
+def test_the_board_of_a_run_that_was_cut_off_waits_for_nobody_and_is_sent_later(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    tracker, trial = online(lines), spec("all-minilm-l6-v2-full-000")
+    tracker.start(info(tmp_path))
+    tracker.trial_started(trial)
+    wait_until(lambda: any(run.uses for run in server.runs.values()))
+    server.refusal = "cut_off"
+    tracker.trial_ended(trial, result(trial, "completed", row(80, 0.6)))
+    tracker.board(BOARD, {}, Insights(curves={"x": [row(80, 0.6), row(160, 0.8)]}))
+    tracker.close("done")
+    assert [line for line in lines if "automl sync" in line] == lines
+    assert len(lines) == 1
+    files = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+    assert "reviews" in {read_run(file).name for file in files}, "the benchmark's run goes on offline"
+    with wandb_server() as recovered:
+        monkeypatch.setenv("WANDB_BASE_URL", recovered.url)
+        assert sync(tmp_path / "wandb").left == 0
+        assert recovered.by_name()["reviews"].summary["verdict"] == BOARD["verdict"]
 
 
 def test_sync_tells_what_wandb_refuses_and_keeps_the_rest(server: WandbServer, tmp_path: Path) -> None:
