@@ -19,7 +19,7 @@ address=127.0.0.1:$port
 export RAY_USAGE_STATS_ENABLED=0
 export RAY_memory_monitor_refresh_ms=0
 export TUNE_FUNCTION_THREAD_TIMEOUT_S=60
-export RAY_raylet_start_wait_time_s=120  # 30 s, the default, is short for a machine that does other things too
+export RAY_raylet_start_wait_time_s=120  # 30 s, the default, are short for a machine that does other things too
 # Ray listens on all interfaces, whatever address it is given: nobody without this file gets in.
 export RAY_AUTH_MODE=token
 export RAY_AUTH_TOKEN_PATH=$state/token
@@ -43,24 +43,16 @@ pids() {  # the nodes of ours that live, the head first
   done
 }
 
-launch() {  # launch NAME RAY_OPTION...: a node in a process group of its own
-  local name=$1
+launch() {  # launch NAME RAY_OPTION...: a node in a process group of its own; back when it has joined
+  local name=$1 pid
   shift
   setsid ray start --block --object-store-memory=200000000 "$@" >"$state/$name.log" 2>&1 </dev/null &
-  echo $! >"$state/$name.pid"
-}
-
-await_nodes() {  # await_nodes HOW_MANY: until Ray knows so many
-  python - "$address" "$1" <<'PYTHON' || fail "not all nodes came; expected $1 within two minutes. Look into $state/*.log"
-import sys, time
-import ray
-
-ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
-until = time.monotonic() + 120
-while (there := sum(node["Alive"] for node in ray.nodes())) < int(sys.argv[2]) and time.monotonic() < until:
-    time.sleep(0.5)
-sys.exit(there < int(sys.argv[2]))
-PYTHON
+  pid=$!
+  echo "$pid" >"$state/$name.pid"
+  until grep -q "Ray runtime started" "$state/$name.log"; do
+    kill -0 "$pid" 2>/dev/null || fail "$name ended; expected it to run. Look into $state/$name.log"
+    sleep 0.2
+  done
 }
 
 add() {
@@ -80,19 +72,12 @@ case ${1:-} in
       dashboard=(--include-dashboard=true --dashboard-host=127.0.0.1 --dashboard-port=$((port + 1)))
     fi
     launch head --head --port="$port" --num-cpus=0 --ray-client-server-port=$((port + 2)) "${dashboard[@]}"
-    until ray health-check --address="$address" >/dev/null 2>&1; do
-      [[ -n $(pids) ]] || fail "the head ended; expected it to run. Look into $state/head.log"
-      sleep 0.5
-    done
     for ((count = 0; count < ${2:-2}; count++)); do add "${3:-1}"; done
-    await_nodes $((${2:-2} + 1))
     echo "a head and ${2:-2} workers are there. Next: eval \"\$($0 env)\" && automl run DATA --address $address"
     ;;
   add)
     [[ -n $(pids) ]] || fail "no node is running; expected a head. Start it with: $0 start"
-    count=$(pids | wc -l)
     add "${2:-1}"
-    await_nodes $((count + 1))
     ;;
   lose)
     [[ $(pids | wc -l) -gt 1 ]] || fail "no worker is running; expected one to lose. Start some with: $0 start"
