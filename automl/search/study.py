@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -106,16 +107,16 @@ class ContenderStudy:
         self._worst = -math.inf if higher_is_better else math.inf
         self._study = optuna.create_study(direction=direction)
         self._running: dict[int, Trial] = {}
-        self._mirror: Callable[[FrozenTrial], None] = lambda trial: None
+        self._distributions: dict[BaseDistribution, BaseDistribution] = {}
+        self._mirror: optuna.Study | None = None
         self._mirrored: set[int] = set()
         if journal is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                mirror = optuna.create_study(
+                self._mirror = optuna.create_study(
                     study_name=name, storage=journal, direction=direction, load_if_exists=True
                 )
-            self._mirrored = {t.user_attrs["number"] for t in mirror.get_trials(deepcopy=False)}
-            self._mirror = mirror.add_trial
+            self._mirrored = {t.user_attrs["number"] for t in self._mirror.get_trials(deepcopy=False)}
 
     def ask(self, number: int) -> dict[str, Any] | None:
         """The full recipe of trial `number`; the first ones are the space's first trials.
@@ -161,9 +162,20 @@ class ContenderStudy:
             if result.status != "pruned" and not self._intermediate(trial):
                 trial.report(self._worst, rungs[0])
             self._study.tell(trial, state=TrialState.PRUNED)
-        if result.number not in self._mirrored:
+        told = self._study.get_trials(deepcopy=False)[trial.number]
+        self._lighten(told)
+        if self._mirror is not None and result.number not in self._mirrored:
             self._mirrored.add(result.number)
-            self._mirror(self._study.get_trials(deepcopy=False)[trial.number])
+            self._mirror.add_trial(told)
+            self._lighten(self._mirror.get_trials(deepcopy=False)[-1])
+
+    def _lighten(self, trial: FrozenTrial) -> None:
+        """Let trials share what says how a parameter is drawn: Optuna keeps a copy for each, here and in its journal.
+
+        Of what a driver remembers of a trial that would be the largest part.
+        """
+        for name, found in trial.distributions.items():
+            trial.distributions[name] = self._distributions.setdefault(found, found)
 
     def _intermediate(self, trial: Trial) -> dict[int, float]:
         return self._study.get_trials(deepcopy=False)[trial.number].intermediate_values

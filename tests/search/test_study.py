@@ -261,3 +261,16 @@ def dashboard(journal: Path) -> Iterator[str]:
 def get_json(address: str) -> Any:
     with urllib.request.urlopen(address, timeout=20) as answer:
         return json.load(answer)
+
+
+def test_trials_share_what_says_how_a_parameter_is_drawn_here_and_in_the_journal(tmp_path: Path) -> None:
+    one = study(open_journal(tmp_path))
+    for number in range(8):
+        one.tell(result(number, one.ask(number) or {}, value=0.5 + 0.01 * number), RUNGS)
+    mirror = one._mirror
+    assert mirror is not None
+    drawn = [
+        kept for trial in (*one.trials, *mirror.get_trials(deepcopy=False)) for kept in trial.distributions.values()
+    ]
+    assert len(drawn) > 2 * 8
+    assert len({id(kept) for kept in drawn}) == len(set(drawn))
