@@ -13,6 +13,9 @@ from automl.data.images import ENDINGS, Look
 from automl.data.leakage import Keyed, first_rows, repeated
 from automl.types import Finding
 
+_SMALLEST, _SMALL_SHARE = 16, 0.25
+"""A picture is small under so many pixels on its shorter side, or under this share of what is usual in its part."""
+
 
 def find_picture_flaws(part: Keyed, looks: Sequence[Look], paths: Sequence[str | None]) -> list[Finding]:
     """Broken files, endings that say something else than the bytes, and pictures saved twice in other bytes."""
@@ -51,7 +54,30 @@ def find_picture_flaws(part: Keyed, looks: Sequence[Look], paths: Sequence[str |
                 part=part.name,
             )
         )
-    return findings + _find_resaved(part, looks)
+    return findings + _find_resaved(part, looks) + _find_small(part, looks, paths)
+
+
+def _find_small(part: Keyed, looks: Sequence[Look], paths: Sequence[str | None]) -> list[Finding]:
+    """Pictures that hold next to nothing, alone or beside the others."""
+    sides = np.array([min(look.width, look.height) for look in looks], np.int64)
+    whole = sides > 0
+    least = max(_SMALLEST, float(np.median(sides[whole])) * _SMALL_SHARE) if whole.any() else 0.0
+    small = whole & (sides < least)
+    if not small.any():
+        return []
+    first = int(np.flatnonzero(small)[0])
+    return [
+        Finding(
+            kind="small_images",
+            severity="warn",
+            count=int(small.sum()),
+            what=f"{part.name}: pictures of less than {least:g} pixels on a side, such as {paths[first]} with "
+            f"{looks[first].width:,} × {looks[first].height:,}; half of all have {np.median(sides[whole]):,.0f}+",
+            suggestion="nothing is changed; look whether these are icons, previews or cut off",
+            rows=first_rows(part.numbers, small),
+            part=part.name,
+        )
+    ]
 
 
 def _find_resaved(part: Keyed, looks: Sequence[Look]) -> list[Finding]:

@@ -15,6 +15,7 @@ from automl.data.drift import find_drift
 from automl.data.guess import Roles, find_column, guess_roles
 from automl.data.images import Look, holds_pictures, located, look_at_all
 from automl.data.label_errors import find_label_errors
+from automl.data.languages import find_languages
 from automl.data.leakage import Contents, Keyed, find_overlaps, find_repeats, key_parts
 from automl.data.load import AS_FOUND, load_parts, raise_all
 from automl.data.media import PICTURE
@@ -22,6 +23,7 @@ from automl.data.near import find_near
 from automl.data.picture_flaws import find_picture_flaws
 from automl.data.quality import find_flaws
 from automl.data.rows import ReadOptions, Rows
+from automl.data.sentinels import find_sentinels
 from automl.data.together import find_groups
 from automl.errors import DataError
 from automl.types import Finding
@@ -149,6 +151,9 @@ def inspect_parts(
     findings += find_groups(keyed, columns, group)
     findings += find_drift(keyed, columns, roles, looks)
     findings += find_flaws(parts, keyed, columns, roles, classified)
+    findings += find_sentinels(keyed["train"], columns, roles)
+    if not pictured:
+        findings += [finding for part in keyed.values() for finding in find_languages(part, roles.inputs)]
     findings.sort(key=lambda finding: _ORDER[finding.severity])
     return Inspection(
         parts=parts,

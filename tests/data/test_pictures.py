@@ -301,3 +301,12 @@ def test_a_picture_becomes_a_small_one_and_a_broken_one_none(tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[:60])
     assert thumbnail(str(path)) is None
     assert thumbnail(str(tmp_path / "gone.png")) is None
+
+
+def test_pictures_much_smaller_than_the_others_are_named(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "set", 6)
+    assert "small_images" not in kinds(inspect(str(folder))), "small, but as all of them"
+    picture("bar", 99).resize((40, 7)).save(folder / "bar" / "900.png")
+    found = kinds(inspect(str(folder)))["small_images"]
+    assert (found.count, found.rows) == (1, (6,))
+    assert "900.png with 40 × 7; half of all have 32+" in found.what
