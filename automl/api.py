@@ -7,12 +7,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.config import RunRequest
-from automl.data.prepare import load_prepared, prepare
+from automl.data.prepare import load_prepared, prepare, read_part
 from automl.data.rows import ReadOptions
 from automl.errors import AutoMLError, DiskFull, MissingExtra, RunFolderError, SealedTest, is_full_disk
 from automl.leaderboard.board import Leaderboard, make_board
@@ -193,6 +193,7 @@ def require_training(adaptations: Sequence[str] = ()) -> None:
 
 def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[dict[str, Any], PreparedData]:
     """Everything that can be wrong with a request is found here, before anything is spent."""
+    from automl.models.text_limits import limit_sentences
     from automl.registry import get_part, parts
     from automl.search.baselines import planned
     from automl.search.contest import data_facts, draw_up, find_contenders, find_spaces
@@ -209,6 +210,11 @@ def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[di
     spaces = find_spaces(request, contenders, data_facts(prepared, task, request.augment))
     contest = draw_up(request, prepared, task, contenders, spaces, reason)
     contest["baselines"] = [name for name, _, _ in planned(task, contenders)]
+    limits = limit_sentences(contenders, read_part(prepared.directory, "train"), prepared.schema.inputs)
+    for line in limits:
+        tracker.note(line)
+    contest["assumptions"] += limits
+    prepared = replace(prepared, assumptions=(*prepared.assumptions, *limits))
     reasons = contest["reasons"]
     tracker.note(f"metric {contest['metric']}: {reasons['metric']}")
     for name, reason in (("unequal classes", reasons["imbalance"]), ("varied inputs", reasons["variation"])):

@@ -131,6 +131,8 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", metavar="COLUMN", help="the column that says which rows belong together")
     what = "look for labels that are probably wrong too (trains cheap models; needs the extra quality)"
     parser.add_argument("--label-errors", action="store_true", help=what)
+    what = "count exactly which rows are longer than these models read (needs the extra train)"
+    parser.add_argument("--models", metavar="A,B", help=what)
     what = "also a page to look at, with the findings and example rows (it quotes the data)"
     parser.add_argument("--html", metavar="FILE", help=what)
     _json(parser, "the findings")

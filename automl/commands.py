@@ -195,6 +195,12 @@ def inspect(arguments: argparse.Namespace) -> int:
         label_errors=arguments.label_errors,
         options=_reading(arguments),
     )
+    models: Any = split_names(arguments.models or "")
+    if models:
+        from automl.models.text_limits import against_limits
+
+        with contextlib.redirect_stdout(sys.stderr):
+            found = against_limits(found, models)
     print(json.dumps(found.to_json(), ensure_ascii=False) if arguments.json else found.to_text())
     if page is not None:
         write_page(found, page)

@@ -86,7 +86,10 @@ def _content(seen: Inspection, quoter: Quoter) -> dict[str, Any]:
         "more_classes": max(0, len(seen.class_counts) - _MOST_CLASSES),
         "lengths": [] if quoter.pictured else [(cut(name, 60), _lengths(seen, name)) for name in seen.roles.inputs],
         "long_words": LONG_WORDS,
-        "limits": seen.limits,
+        "limits": [
+            (cut(one["model"], 80), f"{one['tokens']:,}", *(f"{rows:,}" for rows in one["cut"].values()))
+            for one in seen.limits
+        ],
         "sizes": _sizes(seen),
         "meanings": _MEANINGS,
         "findings": [_finding(seen, quoter, number) for number in range(min(len(seen.findings), _MOST_FINDINGS))],

@@ -46,7 +46,7 @@ class Inspection:
     compared: tuple[str, ...] = field(default=())
     near: Mapping[str, Codes] = field(default_factory=dict)
     looks: Mapping[str, Sequence[Look]] = field(default_factory=dict)
-    limits: tuple[tuple[str, str, str, str], ...] = ()
+    limits: tuple[dict[str, Any], ...] = ()
 
     @property
     def rows(self) -> int:
@@ -67,6 +67,7 @@ class Inspection:
                 "inputs": self.roles.inputs_reason,
             },
             "classes": dict(list(self.class_counts.items())[:1000]),
+            **({"limits": list(self.limits)} if self.limits else {}),
             "read_as": self.parts["train"].read_as.to_json(),
             "parts_read_as": {name: rows.read_as.to_json() for name, rows in self.parts.items()},
             "findings": [finding.to_json() | {"rows": list(finding.rows)} for finding in self.findings],
