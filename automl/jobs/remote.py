@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -117,6 +118,8 @@ def _become(home: Path, *arguments: str) -> NoReturn:
     paths = os.pathsep.join(path for path in (code, os.environ.get("PYTHONPATH", "")) if path)
     os.chdir(home)
     sys.stdout.flush()
+    # Ray blocks it in all of its processes, and their children; a run that is told to stop raises it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.execve(sys.executable, [sys.executable, "-m", "automl", *arguments], {**os.environ, "PYTHONPATH": paths})
 
 
