@@ -18,10 +18,12 @@ from automl.errors import AutoMLError, DiskFull, MissingExtra, RunFolderError, S
 from automl.leaderboard.board import Leaderboard, make_board
 from automl.leaderboard.compare import ComparedRuns, compare_runs
 from automl.leaderboard.insights import data_facts, insights_of
+from automl.leaderboard.kept import KeptRun, fetch_run, holds_kept_run
 from automl.leaderboard.report import write_report
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.leaderboard.verify import Verification, verify_run
 from automl.predict import FineTunedModel, model_of, predict_file
+from automl.storage.place import Storage, run_url
 from automl.tracking.base import RunInfo, Tracker, Trackers
 from automl.tracking.named import trackers_of
 from automl.types import Contender, PreparedData
@@ -60,6 +62,10 @@ def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
     request = request.resolved(out=str(out))
     folder, tracker = RunFolder(out), _trackers(request, trackers)
     _refuse_taken(folder)
+    if request.storage is not None:
+        place = Storage(request.storage).url
+        request = request.resolved(storage=place)
+        KeptRun(folder, run_url(place, out.name)).refuse_other_run()
     with ExitStack() as lock:
         with (
             timed(folder, "prepare", late=True) as note_time,
@@ -79,15 +85,22 @@ def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
         return _compete(folder, request, load_prepared(folder.data), tracker)
 
 
-def resume(path: Path | str, *, notify: str | None = None, trackers: Sequence[Tracker] = ()) -> Board:
+def resume(
+    path: Path | str,
+    *,
+    address: str | None = None,
+    notify: str | None = None,
+    trackers: Sequence[Tracker] = (),
+) -> Board:
     """Go on with an interrupted run: what is finished is not run again, what was spent stays spent.
 
-    notify: the webhook again, for no file keeps it.
+    path: its folder, or its place in a storage, from where it is brought to runs/NAME. address: of the Ray cluster,
+    where it is not the one that the run began on. notify: the webhook again, for no file keeps it.
     """
     require_training()
-    folder = RunFolder.existing(path)
+    folder = RunFolder.existing(_brought_here(str(path)))
     with folder.lock():
-        request = folder.read_request().resolved(out=str(folder.path), notify=notify)
+        request = _request_of(folder, address, notify)
         require_training(request.adapt)
         tracker = _trackers(request, trackers)
         if not folder.contest_file.exists():
@@ -104,16 +117,17 @@ def extend(
     trials: int | None = None,
     device_seconds: float | None = None,
     models: Sequence[str] = (),
+    address: str | None = None,
     notify: str | None = None,
     trackers: Sequence[Tracker] = (),
 ) -> Board:
     """Give every contender of a run more of its budget, or the run further models, under the same terms."""
     require_training()
-    folder = RunFolder.existing(path)
+    folder = RunFolder.existing(_brought_here(str(path)))
     with folder.lock():
         from automl.search.extend import extend_contest
 
-        request = folder.read_request().resolved(out=str(folder.path), notify=notify)
+        request = _request_of(folder, address, notify)
         require_training(request.adapt)
         tracker = _trackers(request, trackers)  # what is wrong with them shows before the contest is changed
         prepared = load_prepared(folder.data)
@@ -233,17 +247,18 @@ def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tra
     tracker.start(_run_info(folder, request, contest))
     status = "failed"
     try:
-        with folder.telling_full_disk():
-            run_contest(folder, request, contest, prepared, tracker)
-            folder.drop_spare()  # nothing more is trained that could be lost
-            tracker.phase("report")
-            with timed(folder, "report"):
-                ship_models(folder, prepared)
-                measure_models(folder, prepared)
-                keep_varied_examples(folder, prepared)
-        found = make_board(folder, why="winners fixed, finals done")
-        _write_cards(folder, found, contest)
-        write_report(folder, found)
+        with _kept(folder, request, contest, tracker) as kept:
+            with folder.telling_full_disk():
+                run_contest(folder, request, contest, prepared, tracker, kept)
+                folder.drop_spare()  # nothing more is trained that could be lost
+                tracker.phase("report")
+                with timed(folder, "report"):
+                    ship_models(folder, prepared, kept)
+                    measure_models(folder, prepared)
+                    keep_varied_examples(folder, prepared)
+            found = make_board(folder, why="winners fixed, finals done")
+            _write_cards(folder, found, contest)
+            write_report(folder, found)
         files = {"report": folder.report_html, "leaderboard": folder.leaderboard_md}
         tracker.board(found.to_json(), files, insights_of(folder, found))
         status = "done"
@@ -253,6 +268,33 @@ def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tra
         raise
     finally:
         tracker.close(status)
+
+
+@contextmanager
+def _kept(
+    folder: RunFolder, request: RunRequest, contest: dict[str, Any], tracker: Tracker
+) -> Iterator[KeptRun | None]:
+    """The run's place in the storage that was asked for, with the folder mirrored there; None where none was."""
+    if request.storage is None:
+        yield None
+        return
+    with KeptRun(folder, run_url(request.storage, contest["name"])).kept(tracker.note) as kept:
+        yield kept
+
+
+def _request_of(folder: RunFolder, address: str | None, notify: str | None) -> RunRequest:
+    """What a run was asked for, where it lies now, on the cluster and with the webhook that are named anew."""
+    request = folder.read_request().resolved(out=str(folder.path), notify=notify)
+    return request if address is None else request.resolved(address=address)
+
+
+def _brought_here(path: str) -> Path:
+    """A run folder of this machine; one that is kept in a storage is brought to runs/NAME first."""
+    if not holds_kept_run(path):
+        return Path(path)
+    target = Path("runs") / path.partition("?")[0].rstrip("/").rpartition("/")[2]
+    fetch_run(path, target)
+    return target
 
 
 def _trackers(request: RunRequest, given: Sequence[Tracker]) -> Tracker:

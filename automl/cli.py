@@ -26,7 +26,7 @@ _METAVARS = {"target": "COLUMN", "image": "COLUMN", "group": "COLUMN", "time": "
 _METAVARS |= {"test": "FILE", "validation": "FILE", "out": "DIR"}
 _METAVARS |= {"search_spaces": "DIR", "wandb": "PROJECT", "budget": "TIME", "time_limit": "TIME"}
 _METAVARS |= {"margin": "POINTS", "encoding": "NAME", "delimiter": "CHARACTER", "header": "yes|no"}
-_METAVARS |= {"price_per_hour": "PRICE"}
+_METAVARS |= {"price_per_hour": "PRICE", "storage": "URL", "memory": "GIB", "checkpoint_every": "TIME"}
 _METAVARS |= {"wandb_entity": "TEAM", "mlflow": "URI", "notify": "URL"}
 
 _ADDRESS = "the dashboard of the cluster's head (default http://127.0.0.1:8265, the end of a tunnel)"
@@ -98,6 +98,7 @@ def _add_run_folder(parser: argparse.ArgumentParser) -> None:
 def _add_resume(parser: argparse.ArgumentParser) -> None:
     _add_run_folder(parser)
     parser.add_argument("--notify", metavar="URL", help="the webhook again: no file keeps it (or AUTOML_NOTIFY)")
+    parser.add_argument("--address", help="another Ray cluster than the run's; RUN may also be STORAGE/NAME")
 
 
 def _add_extend(parser: argparse.ArgumentParser) -> None:

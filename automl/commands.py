@@ -82,7 +82,7 @@ def resume(arguments: argparse.Namespace) -> int:
     from automl.progress import LiveView
 
     with contextlib.redirect_stdout(sys.stderr):
-        board = api.resume(arguments.run, notify=arguments.notify, trackers=(LiveView(),))
+        board = api.resume(arguments.run, address=arguments.address, notify=arguments.notify, trackers=(LiveView(),))
     return _publish(board.directory, arguments.json)
 
 
@@ -107,6 +107,7 @@ def extend(arguments: argparse.Namespace) -> int:
             trials=int(trials) if trials else None,
             device_seconds=seconds,
             models=models,
+            address=arguments.address,
             notify=arguments.notify,
             trackers=(LiveView(),),
         )

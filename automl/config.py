@@ -109,7 +109,26 @@ class RunRequest(BaseModel):
     workers_mode: WorkersMode = Field(
         "train", description="start workers with Ray Train for each trial, or keep a group for trial after trial"
     )
-    address: str | None = Field(None, description="a running Ray cluster (default: a local one)")
+    checkpoint_every: Duration = Field(
+        None,
+        description="device time between two checkpoints of a training, for what goes on after a loss (default 60s)",
+    )
+    cpus: int | None = Field(None, ge=1, description="CPUs of each worker (default: an even share of what there is)")
+    gpus: float | None = Field(
+        None,
+        gt=0,
+        description="GPUs of each worker, or a part of one (default: an even share); with --slots and --address "
+        "they may have yet to be started by an autoscaler",
+    )
+    memory: float | None = Field(None, gt=0, description="GiB of memory that a node must have free for each worker")
+    address: str | None = Field(
+        None, description="a running Ray cluster: auto on one of its nodes, or HOST:6379 (default: a local one)"
+    )
+    storage: str | None = Field(
+        None,
+        description="a place that all nodes reach: s3://BUCKET/PATH, gs://BUCKET/PATH or a path; data and weights "
+        "are fetched from there, and resume STORAGE/NAME goes on with the run from any machine",
+    )
     trials_per_gpu: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         None, description="trials that share one GPU; auto: as many as the measured memory allows (default 1)"
     )
@@ -160,6 +179,8 @@ class RunRequest(BaseModel):
             raise ValueError("--notify is no address of a webhook; expected https://...")
         if self.mlflow is not None and "@" in self.mlflow.partition("://")[2].partition("/")[0]:
             raise ValueError("--mlflow holds a password; give MLFLOW_TRACKING_USERNAME and _PASSWORD instead")
+        if self.storage is not None and "@" in self.storage.partition("://")[2].partition("/")[0]:
+            raise ValueError("--storage holds a secret; give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role")
         for option in ("models", "adapt", "slice"):
             names = getattr(self, option)
             if len(set(names)) < len(names):

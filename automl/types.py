@@ -151,12 +151,23 @@ class Budget(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Away(_Plain):
+    """Where nodes without the driver's files find them: a run's storage, and keys of bundles in it."""
+
+    storage: str
+    data: str
+    weights: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialSpec(_Plain):
     """All that a worker needs to run one training; plain JSON.
 
+    away: paths are the driver's, and every node fetches what it needs; None: all nodes see these paths.
     micro_batch: most rows at once on each worker, as earlier trainings of the contender found out; None: all.
     patience_samples: a training ends that has not improved on validation for so many samples; None: none does.
     fold: the cut of the training and validation rows that it uses, counted from 1; None: the one that there is.
+    checkpoint_seconds: device time between two checkpoints, which a retry goes on from; None: as the loop thinks fit.
     """
 
     id: str
@@ -178,14 +189,14 @@ class TrialSpec(_Plain):
     gradient_checkpointing: bool = False
     compile: bool = False
     fold: int | None = None
+    checkpoint_seconds: float | None = None
+    away: Away | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        nested = {
-            "contender": Contender.from_json(values["contender"]),
-            "schema": Schema.from_json(values["schema"]),
-            "rungs": tuple(values["rungs"]),
-        }
+        nested: dict[str, Any] = {"contender": Contender.from_json(values["contender"])}
+        nested |= {"schema": Schema.from_json(values["schema"]), "rungs": tuple(values["rungs"])}
+        nested |= {"away": Away.from_json(values["away"]) if values.get("away") else None}
         return cls(**{**values, **nested})
 
 

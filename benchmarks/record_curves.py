@@ -92,7 +92,7 @@ def spread(space: SearchSpace, count: int, seed: int) -> list[dict[str, Any]]:
 class Recorder:
     """The world of one training: keeps the curve with the CPU seconds up to each point."""
 
-    rank, world, device = 0, 1, torch.device("cpu")
+    rank, world, device, leaving = 0, 1, torch.device("cpu"), False
 
     def __init__(self) -> None:
         self.clock = SlotClock(None, now=time.process_time)

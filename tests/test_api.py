@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from automl.config import RunRequest, make_request
 from automl.errors import RunFolderError
 from automl.leaderboard.planned import read_plan
 from automl.leaderboard.store import RunFolder
+from automl.storage import lease
+from automl.storage.bundle import NODE_CACHE
+from automl.storage.place import Storage
 from tests.toys import messages, tiny_bert, write_csv
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_ray")]
@@ -251,6 +255,35 @@ def test_an_interrupted_run_is_resumed_to_the_board_of_an_uninterrupted_one(
     assert sum(s.device_seconds for s in folder.ledger()) > spent
     assert api.verify(folder.path).problems == []
     assert steady(resumed.to_json()) == steady(whole.to_json())
+
+
+def test_a_kept_run_goes_on_where_nothing_of_its_machine_is_left(
+    ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NODE_CACHE, str(tmp_path / "old" / "cache"))
+    folder, place = RunFolder(tmp_path / "old" / "run"), tmp_path / "storage" / "run"
+    shutil.copytree(ground / "bert", tmp_path / "old" / "bert")
+    process = start_run(
+        ground, folder.path, "--storage", f"file://{place.parent}", "--models", str(tmp_path / "old" / "bert")
+    )
+    wait_for_trials(RunFolder(place), 2, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    before = {t.id: t.ended_at for t in RunFolder(place).trials()}
+    shutil.rmtree(tmp_path / "old")
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 5.0)  # its driver was killed, and is not waited for any longer
+    monkeypatch.setenv(NODE_CACHE, str(tmp_path / "new" / "cache"))
+    monkeypatch.chdir(tmp_path)
+    resumed = api.resume(str(place))
+    here = RunFolder(tmp_path / "runs" / "run")
+    assert before.items() <= {t.id: t.ended_at for t in here.trials()}.items()
+    assert {trial.status for trial in here.trials()} <= {"completed", "pruned"}
+    assert all(row.status == "ok" for row in resumed.rows)
+    assert api.verify(here.path).problems == []
+    assert (here.models / "bert-full" / "model.safetensors").exists()
+    kept = Storage(str(place)).names()
+    for name in ("leaderboard.json", "report.html", "models/bert-full/model.safetensors", "ledger.jsonl"):
+        assert kept[name] == (here.path / name).stat().st_size
 
 
 def test_a_model_that_breaks_fails_its_row_and_nothing_else(ground: Path, tmp_path: Path) -> None:

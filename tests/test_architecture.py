@@ -18,7 +18,7 @@ LEVELS = {
     "errors": 0, "types": 0,
     "registry": 1, "config": 1, "metrics": 1, "provenance": 1,
     "pages": 1,
-    "data": 2, "tracking": 2,
+    "data": 2, "tracking": 2, "storage": 2,
     "leaderboard": 3,
     "tasks": 4, "models": 4,
     "training": 5,

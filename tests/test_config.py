@@ -112,3 +112,9 @@ def test_a_request_survives_yaml(tmp_path: Path) -> None:
 
 def test_every_option_is_described() -> None:
     assert all(field.description for field in RunRequest.model_fields.values())
+
+
+def test_a_storage_with_a_secret_in_its_url_is_refused_before_it_is_written_down() -> None:
+    with pytest.raises(RequestError, match="AWS_ACCESS_KEY_ID"):
+        make_request({"source": "data.csv", "storage": "s3://KEY:secret@bucket/runs"})
+    assert make_request({"source": "data.csv", "storage": "s3://bucket/runs@home"}).storage == "s3://bucket/runs@home"

@@ -12,7 +12,7 @@ from automl.types import TrialResult
 OVERRUN = 1.10
 """A training in flight is not cut in the middle of a step, so a budget may end a tenth late."""
 
-_PLACES = {"device": "devices", "precision": "precisions", "versions_sha": "package versions"}
+_PLACES = {"device": "devices", "cpu": "kinds of CPU", "precision": "precisions", "versions_sha": "package versions"}
 
 
 def not_comparable_because(folder: RunFolder, scored: ScoredRun) -> list[str]:

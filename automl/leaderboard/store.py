@@ -103,6 +103,7 @@ class RunFolder:
         self.request_file = self.path / "request.yaml"
         self.environment_file = self.path / "environment.json"
         self.contest_file = self.path / "contest.json"
+        self.away_file = self.path / "away.json"
         self.plan_file = self.path / "plan.json"
         self.winners_file = self.path / "winners.json"
         self.measurements_file = self.path / "measurements.json"
@@ -127,6 +128,7 @@ class RunFolder:
         self.heartbeats = self.logs / "heartbeats"
         self.wandb = self.path / "wandb"
         self.models = self.path / "models"
+        self.weights_here: Mapping[str, str] = {}
 
     @classmethod
     def existing(cls, path: Path | str) -> RunFolder:
@@ -315,7 +317,10 @@ class RunFolder:
         return contest
 
     def contenders(self) -> list[Contender]:
-        return [Contender.from_json(value) for value in self.read_contest()["contenders"]]
+        """The contest's contenders; weights that lie elsewhere by now are looked for in `weights_here`."""
+        found = [Contender.from_json(value) for value in self.read_contest()["contenders"]]
+        places = ((one, self.weights_here.get(one.checkpoint.revision, one.checkpoint.path)) for one in found)
+        return [replace(one, checkpoint=replace(one.checkpoint, path=path)) for one, path in places]
 
     def write_winners(self, winners: Mapping[str, Any]) -> None:
         """Fix the winners; from here on the test may be opened, and nothing may be chosen any more."""

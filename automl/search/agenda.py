@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -99,7 +100,7 @@ class Agenda:
             if spec.id in results:
                 entry.running[spec.id] = spec
             else:
-                self._retry.append(spec)
+                self._retry.append(_placed_like(entry.template, spec))
         for result in results.values():  # as they ended: what a rung has learnt depends on the order
             entry = self.entries[result.contender]
             if result.kind == "trial":
@@ -372,6 +373,17 @@ class Agenda:
         if result.status != "completed" or result.validation is None:
             return ()
         return entry.rungs.settle(result.number, result.validation)
+
+
+def _placed_like(template: TrialSpec, spec: TrialSpec) -> TrialSpec:
+    """The spec with today's paths: the run may have been moved since it was begun."""
+    return replace(
+        spec,
+        contender=template.contender,
+        data_directory=template.data_directory,
+        run_directory=template.run_directory,
+        away=template.away,
+    )
 
 
 def foresight_told(one: Foresight) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from automl.config import RunRequest
 from automl.errors import AutoMLError, CheckpointError, RequestError
 from automl.leaderboard.folds import search_fold
+from automl.leaderboard.kept import KeptRun
 from automl.leaderboard.planned import note_disk
 from automl.leaderboard.store import RunFolder
 from automl.metrics import get_metric
@@ -17,7 +18,9 @@ from automl.models.base import ModelFamily
 from automl.models.checkpoints import default_models, find_checkpoint, short_name
 from automl.registry import get_part, parts
 from automl.search.agenda import Agenda
+from automl.search.away import brought_away, weights_found
 from automl.search.baselines import BaselineRunner
+from automl.search.cluster import living_nodes, refuse_blind_nodes, startable_nodes
 from automl.search.ledger import Ledger
 from automl.search.plan import describe_plan, make_plan, plan_sentences
 from automl.search.reasons import imbalance_reason, variation_reason
@@ -25,7 +28,7 @@ from automl.search.rungs import milestones
 from automl.search.slots import Slots, plan_slots
 from automl.search.space import SearchSpace, load_space
 from automl.search.study import choose_sampler
-from automl.search.sweep import Sweep, ray_resources, ray_session
+from automl.search.sweep import Sweep, ray_session
 from automl.tasks.base import Task
 from automl.tasks.variations import allowed
 from automl.tracking.base import Tracker
@@ -193,7 +196,11 @@ def draw_up(
         "price_per_hour": request.price_per_hour,
         "slices": list(request.slice),
         "baselines": [],
-        "compute": {"gradient_checkpointing": request.gradient_checkpointing, "compile": request.compile},
+        "compute": {
+            "gradient_checkpointing": request.gradient_checkpointing,
+            "compile": request.compile,
+            "checkpoint_seconds": request.checkpoint_every,
+        },
         "deviations": deviations,
     }
 
@@ -206,8 +213,15 @@ def _folds(request: RunRequest, prepared: PreparedData) -> dict[str, Any] | None
     return {"count": request.folds, **rows}
 
 
-def trial_templates(folder: RunFolder, contest: dict[str, Any], prepared: PreparedData) -> list[TrialSpec]:
-    """One spec a contender, to which the agenda adds id, recipe and number."""
+def trial_templates(
+    folder: RunFolder, contest: dict[str, Any], prepared: PreparedData, kept: KeptRun | None = None
+) -> list[TrialSpec]:
+    """One spec a contender, to which the agenda adds id, recipe and number.
+
+    kept: where nodes fetch rows and weights, which are put there; None where they see this machine's files.
+    """
+    contenders = folder.contenders()
+    away = {} if kept is None else brought_away(folder, contenders, prepared, kept)
     return [
         TrialSpec(
             id="",
@@ -225,15 +239,21 @@ def trial_templates(folder: RunFolder, contest: dict[str, Any], prepared: Prepar
             schema=prepared.schema,
             patience_samples=contest.get("patience_samples"),
             fold=search_fold(contest),
+            away=away.get(contender.name),
             **contest.get("compute", {}),
         )
-        for contender in folder.contenders()
+        for contender in contenders
     ]
 
 
 def slots_of(request: RunRequest) -> Slots:
-    """The slots of a request on what the Ray session has. Raises RequestError where a trial cannot fit."""
-    return plan_slots(ray_resources(), request.slots, request.workers, request.workers_mode, request.trials_per_gpu)
+    """The slots of a request on what Ray has, or may start. Raises RequestError where a trial cannot fit."""
+    nodes = [node.total for node in startable_nodes() or living_nodes()]
+    memory = (request.memory or 0.0) * 2**30
+    return plan_slots(
+        nodes, request.slots, request.workers, request.workers_mode, request.trials_per_gpu, request.cpus,
+        request.gpus, memory, more_may_come=request.address is not None,
+    )  # fmt: skip
 
 
 def plan_contest(request: RunRequest, contest: dict[str, Any], prepared: PreparedData, scratch: Path) -> str:
@@ -247,9 +267,16 @@ def plan_contest(request: RunRequest, contest: dict[str, Any], prepared: Prepare
 
 
 def run_contest(
-    folder: RunFolder, request: RunRequest, contest: dict[str, Any], prepared: PreparedData, tracker: Tracker
+    folder: RunFolder,
+    request: RunRequest,
+    contest: dict[str, Any],
+    prepared: PreparedData,
+    tracker: Tracker,
+    kept: KeptRun | None = None,
 ) -> None:
-    """The plan, baselines, search and finals, from wherever the run folder stands."""
+    """The plan, baselines, search and finals, from wherever the run folder stands. kept: its place in a storage."""
+    if kept is not None:
+        folder.weights_here = weights_found(folder, folder.contenders(), kept)
     ledger = Ledger(folder, Budget.from_json(contest["budget"]))
     started = time.monotonic()
     baselines = BaselineRunner(folder, contest, prepared, ledger, tracker)
@@ -264,8 +291,10 @@ def run_contest(
     trials = folder.trials()
     for trial in trials:
         folder.drop_checkpoint(trial.id)  # a crash came between its record and this
+    if kept is not None:
+        kept.forget_ended()
     ledger.reconcile(trials)
-    templates = trial_templates(folder, contest, prepared)
+    templates = trial_templates(folder, contest, prepared, kept)
     agenda = Agenda(folder, contest, templates, ledger, contest["sampler"], seconds_left, tracker.note)
     agenda.recall(folder.started(), trials)
     if agenda.finished:
@@ -274,6 +303,8 @@ def run_contest(
     finals_since: float | None = None
     try:
         with ray_session(request.address):
+            if kept is None:
+                refuse_blind_nodes(folder.path)
             slots = slots_of(request)
             plan = make_plan(folder, contest, templates, slots)
             for line in plan_sentences(contest, plan):
@@ -283,7 +314,7 @@ def run_contest(
             tracker.phase("baselines")
             baselines.run()
             tracker.phase("search" if agenda.searching else "finals")
-            sweep = Sweep(agenda, folder, tracker, slots)
+            sweep = Sweep(agenda, folder, tracker, slots, kept=kept)
             try:
                 sweep.run()
             finally:

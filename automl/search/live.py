@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ class Live:
     """A training that has a slot. `told` is all that its messages said so far, the newest word winning.
 
     retries: how often it may still be started again; lost: how often its process has died under this driver.
+    waits_since: when it began to wait for a process (time.monotonic); None while it has one.
     """
 
     spec: TrialSpec
@@ -23,6 +25,7 @@ class Live:
     curve: list[dict[str, Any]] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False
+    waits_since: float | None = field(default_factory=time.monotonic)
 
     def result(self, ended_at: str) -> TrialResult:
         """The line of trials.jsonl, from all that was told."""

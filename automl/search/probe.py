@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import RayError
 
 from automl.search.slots import Slots
+from automl.training.away import NotHere, brought_here
 from automl.training.probe import probe_training
 from automl.training.workers import keep_to_share, one_line, set_threads, warm_process
 from automl.types import Probe, TrialSpec
@@ -85,6 +86,10 @@ def _answer(reference: Any, contender: str) -> Probe:
 
 def _probe(spec_json: dict[str, Any], gpus: float) -> dict[str, Any]:
     spec = TrialSpec.from_json(spec_json)
+    try:
+        spec = brought_here(spec)
+    except NotHere as problem:
+        return Probe(contender=spec.contender.name, error=str(problem)).to_json()
     warm_process(spec.contender.adaptation)
     keep_to_share(gpus)
     set_threads()

@@ -20,10 +20,11 @@ from automl.leaderboard.evidence import Evidence
 from automl.leaderboard.score import refuse_sealed, score_predictions
 from automl.leaderboard.store import RunFolder
 from automl.models.checkpoints import find_checkpoint
+from automl.search.cluster import living_nodes
 from automl.search.contest import trial_templates
 from automl.search.ship import MODEL_FACTS
 from automl.search.slots import Slots, plan_slots
-from automl.search.sweep import Sweep, ray_resources, ray_session
+from automl.search.sweep import Sweep, ray_session
 from automl.tracking.base import Tracker
 from automl.types import Contender, TrialResult, TrialSpec
 
@@ -275,10 +276,10 @@ def _train(
 
 def _slot(request: RunRequest, threads: int | None) -> Slots:
     """One slot with as many CPUs as the training had threads, as far as this machine has them."""
-    resources = ray_resources()
-    planned = plan_slots(resources, None, request.workers, request.workers_mode)
-    most = max(1, int(resources.get("CPU", 1)) // request.workers)
-    return replace(planned, count=1, cpus=min(threads or int(planned.cpus), most))
+    nodes = [node.total for node in living_nodes()]
+    planned = plan_slots(nodes, None, request.workers, request.workers_mode)
+    most = plan_slots(nodes, 1, request.workers, request.workers_mode).cpus
+    return replace(planned, count=1, cpus=min(threads or int(planned.cpus), int(most)), follows=False)
 
 
 def _differs(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from automl.data.prepare import read_part
 from automl.leaderboard.busy import disturbance
+from automl.leaderboard.kept import KeptRun
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.models.base import ModelFamily
 from automl.registry import get_part
@@ -28,8 +29,8 @@ def median_final(finals: list[TrialResult]) -> TrialResult | None:
     return ranked[(len(ranked) - 1) // 2] if ranked else None
 
 
-def ship_models(folder: RunFolder, prepared: PreparedData) -> None:
-    """Move every contender's median final to models/ and drop the other finals' weights."""
+def ship_models(folder: RunFolder, prepared: PreparedData, kept: KeptRun | None = None) -> None:
+    """Move every contender's median final to models/ and drop the other finals' weights. kept: where they may lie."""
     for contender in folder.contenders():
         finals = [t for t in folder.counting_trials() if t.contender == contender.name and t.kind == "final"]
         target = folder.models / contender.slug
@@ -37,6 +38,8 @@ def ship_models(folder: RunFolder, prepared: PreparedData) -> None:
         if chosen is not None and _shipped(target) != chosen.id:
             assert chosen.model_dir is not None
             source = folder.path / chosen.model_dir
+            if kept is not None and not source.exists():
+                kept.collect_folder(chosen.model_dir)
             _withdraw(folder, contender)
             facts = {
                 "task": prepared.schema.task,
@@ -52,6 +55,8 @@ def ship_models(folder: RunFolder, prepared: PreparedData) -> None:
         for final in finals:
             if final.model_dir:
                 shutil.rmtree(folder.path / final.model_dir, ignore_errors=True)
+                if kept is not None:
+                    kept.drop_folder(final.model_dir)
 
 
 def _shipped(target: Path) -> str | None:

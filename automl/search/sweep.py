@@ -6,7 +6,6 @@ the agenda decides. Searcher and scheduler here are thin: they only carry questi
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -32,14 +31,16 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 
 import ray
 from ray import tune
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
 
-from automl.errors import DiskFull, is_full_disk
+from automl.errors import AutoMLError, DiskFull, RunFolderError, is_full_disk
+from automl.leaderboard.kept import KeptRun
 from automl.leaderboard.store import RunFolder, now
+from automl.search.cluster import JOB, Outlook, refuse_client, telling_no_cluster
+from automl.search.hooks import Asks, Counts, Decides
 from automl.search.live import Live
 from automl.search.slots import Slots, measured_memory, starting_at_once
 from automl.tracking.base import Tracker
+from automl.training.away import NOT_HERE
 from automl.training.clock import read_heartbeat
 from automl.training.groups import Trainable, free_group, trainable
 from automl.training.workers import DISK_FULL
@@ -70,9 +71,13 @@ def ray_session(address: str | None) -> Iterator[None]:
     if address is None:
         options |= {"address": "local", "include_dashboard": False, "num_gpus": None}
     else:
+        refuse_client(address)
         options |= {"address": address}
+        if JOB not in os.environ:  # a job has brought the code already, and Ray takes it from one of both alone
+            options["runtime_env"]["py_modules"] = [str(Path(__file__).resolve().parents[1])]
     before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **options)
+    with telling_no_cluster(address):
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **options)
     in_charge = threading.current_thread() is threading.main_thread()  # only there may handlers be set
     if in_charge:
         # Ray exits on SIGTERM wherever it stands; Tune winds up on SIGINT alone.
@@ -83,12 +88,6 @@ def ray_session(address: str | None) -> Iterator[None]:
         if in_charge:
             signal.signal(signal.SIGTERM, before)
         ray.shutdown()
-
-
-def ray_resources() -> dict[str, float]:
-    """What the connected cluster has in all."""
-    resources: dict[str, float] = ray.cluster_resources()
-    return resources
 
 
 class Work(Protocol):
@@ -124,16 +123,21 @@ class Sweep:
         slots: Slots,
         function: Trainable | None = None,
         clock: Callable[[], str] = now,
+        kept: KeptRun | None = None,
     ) -> None:
-        """function: trains in place of what the slots ask for. clock: tells the time as records hold it."""
-        self._function, self._clock = function, clock
+        """function: trains in place of what the slots ask for. clock: tells the time as records hold it.
+
+        kept: where trainings leave what they make, if not in the folder itself.
+        """
+        self._function, self._clock, self._kept = function, clock, kept
+        self._outlook = Outlook(tracker.note)
         self._agenda, self._folder, self._tracker, self._slots = agenda, folder, tracker, slots
         self._live: dict[str, Live] = {}
         self._micro_batches: dict[str, int] = {}
         for result in folder.trials():
             self._remember(result.contender, result.micro_batch, result.status)
         self._attempts = folder.attempts()
-        self._pause: DiskFull | None = None
+        self._pause: AutoMLError | None = None
         agenda.slots = slots.count
         self.finals_since: float | None = None if agenda.searching else time.monotonic()
 
@@ -202,10 +206,13 @@ class Sweep:
         """Take a report; False when the training is to stop."""
         live = self._live[trial_id]
         live.told |= told
+        live.waits_since = None
         self._remember(live.spec.contender.name, told.get("micro_batch"), told.get("status"))
         if told["event"] == "end":
             if told["status"] == DISK_FULL:
                 self._pause = DiskFull.of(self._folder.path)
+            if told["status"] == NOT_HERE:
+                self._pause = RunFolderError(told["error"], "", f"Then go on: automl resume {self._folder.path}")
             return True
         if self._pausing():
             return False
@@ -224,11 +231,13 @@ class Sweep:
         if self._slots.starts_its_workers:
             free_group(trial_id)
         live = self._live.pop(trial_id)
-        whole = live.told.get("event") == "end" and live.told["status"] != DISK_FULL
+        whole = live.told.get("event") == "end" and live.told["status"] not in (DISK_FULL, NOT_HERE)
         if self._pause is not None and not whole and not live.stopped:
             self._interrupted(live)
             return  # it was not over; its seconds so far are in its heartbeat
         heartbeat = self._folder.heartbeats / f"{live.spec.id}.json"
+        if not self._collected(live, died):
+            return
         if died and live.told.get("event") != "end":
             live.told |= {"spent": read_heartbeat(heartbeat) or live.told.get("spent", {})}
             died_with = "its process, or the whole run with it"
@@ -241,6 +250,8 @@ class Sweep:
                 raise
             self._pause = DiskFull.of(self._folder.path)  # it is resumed, or told again from its record
             return
+        if self._kept is not None:
+            self._kept.forget(heartbeat, self._folder.checkpoints / f"{live.spec.id}.resume.pt")
         heartbeat.unlink(missing_ok=True)
         self._folder.drop_checkpoint(live.spec.id)
         self._tracker.trial_ended(live.spec, result)
@@ -248,16 +259,52 @@ class Sweep:
             self.finals_since = time.monotonic()
             self._tracker.phase("finals")
 
+    def _collected(self, live: Live, died: bool) -> bool:
+        """Bring what a training left in the storage into the run folder; False where the storage failed."""
+        if self._kept is None:
+            return True
+        try:
+            if died:
+                self._kept.collect(f"logs/heartbeats/{live.spec.id}.json")
+            if name := live.told.get("predictions_file"):
+                self._kept.collect(name)
+        except OSError as problem:
+            self._pause = self._kept.lost(problem)
+            self._interrupted(live)
+            return False
+        return True
+
+    def has_process(self, trial_id: str) -> None:
+        """Take note that a training waits no longer, unless for the workers that its process starts."""
+        if not self._slots.starts_its_workers:
+            self._live[trial_id].waits_since = None
+
     def retries(self, trial_id: str) -> int:
         """How often Tune may start a training again."""
         return self._live[trial_id].retries
 
+    def look_around(self) -> None:
+        """Follow the cluster: as many slots as it has by now, and word of what is waited for."""
+        found = self._outlook.slots(self._slots, [one.waits_since for one in self._live.values()])
+        if found.count != self._slots.count:
+            self._slots = found
+            self._agenda.slots = found.count
+        if self._kept is not None and self._pause is None:
+            self._pause = self._kept.taken_over
+
     def lost(self, trial_id: str, times: int) -> None:
-        """A training's process has died for the time that `times` says, and is started again."""
+        """A training's process has died for the time that `times` says, and is started again.
+
+        Where its whole node is gone that is no fault of the training, and leaves it as many retries as before.
+        """
         live = self._live[trial_id]
+        live.waits_since = time.monotonic()
         if times > live.lost:  # Ray does not count a node that was taken away with notice
             live.lost = times
-            self._begin(live.spec)
+            if self._outlook.has_lost(live.told.get("environment", {}).get("node_id")):
+                live.retries += 1
+            else:
+                self._begin(live.spec)
 
     def _interrupted(self, live: Live) -> None:
         """Record that an attempt ended through no fault of its own: it does not count against its training."""
@@ -265,7 +312,7 @@ class Sweep:
             self._folder.append_interrupted(live.spec)
 
     def raise_pause(self) -> None:
-        """Raises DiskFull where that is why the run does not go on."""
+        """Raises what keeps the run from going on: a full disk, files that a node cannot reach."""
         if self._pause is not None:
             raise self._pause
 
@@ -293,8 +340,8 @@ class Sweep:
         tuner = tune.Tuner(
             tune.with_resources(function, resources),
             tune_config=tune.TuneConfig(
-                search_alg=_Asks(self),
-                scheduler=_Decides(self),
+                search_alg=Asks(self),
+                scheduler=Decides(self),
                 num_samples=-1,
                 reuse_actors=not slots.starts_its_workers,
                 trial_name_creator=lambda trial: str(trial.trial_id),
@@ -304,9 +351,9 @@ class Sweep:
                 name=f"sweep-{len(list(directory.iterdir()))}",
                 storage_path=str(directory.resolve()),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=RETRIES),  # or less: see _Counts
+                failure_config=tune.FailureConfig(max_failures=RETRIES),  # or less: see Counts
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-                callbacks=[_Counts(self)],
+                callbacks=[Counts(self)],
             ),
         )
         try:
@@ -319,75 +366,3 @@ class Sweep:
         self.raise_pause()
         if not self.tune_is_over:
             raise KeyboardInterrupt  # Tune swallows the signal and returns
-
-
-class _Asks(Searcher):
-    """Tune's searcher: asks the sweep for the next spec."""
-
-    def __init__(self, sweep: Sweep | None) -> None:
-        super().__init__()
-        self._sweep = sweep
-
-    def __reduce__(self) -> Any:
-        return _Asks, (None,)  # Tune pickles it into its snapshot; ours is the run folder
-
-    def set_search_properties(self, *_: Any, **__: Any) -> bool:
-        return True
-
-    def suggest(self, trial_id: str) -> Any:
-        assert self._sweep is not None
-        spec = self._sweep.start(trial_id)
-        if spec is not None:
-            return {"spec": spec.to_json()}
-        return Searcher.FINISHED if self._sweep.tune_is_over else None
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        assert self._sweep is not None
-        self._sweep.end(trial_id, died=error)
-
-    def save(self, checkpoint_path: str) -> None:
-        Path(checkpoint_path).write_text("")
-
-    def restore(self, checkpoint_path: str) -> None:
-        raise AssertionError("a run is resumed from its folder")
-
-
-class _Decides(FIFOScheduler):
-    """Tune's scheduler: hands every report to the sweep and passes the decision on."""
-
-    def __init__(self, sweep: Sweep | None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._sweep = sweep
-
-    def __reduce__(self) -> Any:
-        return _Decides, (None,)
-
-    def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """None: Tune goes through the trials that wait by itself, a new one taking the process that is free.
-
-        FIFO's own choice looks at every trial that there ever was, at each event, and gives a free process to one
-        whose process is just starting; that one is ended, and where trials are short no second slot ever starts.
-        """
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        assert self._sweep is not None
-        goes_on = self._sweep.message(trial.trial_id, json.loads(result["told"]))
-        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
-
-
-class _Counts(tune.Callback):
-    """Tune's callback: lets a training be started again as often as is left to it, and tells of each time."""
-
-    def __init__(self, sweep: Sweep | None) -> None:
-        self._sweep = sweep
-
-    def __reduce__(self) -> Any:
-        return _Counts, (None,)
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        assert self._sweep is not None
-        trial.max_failures = self._sweep.retries(trial.trial_id)
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        assert self._sweep is not None
-        self._sweep.lost(trial.trial_id, trial.num_failures)

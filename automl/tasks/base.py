@@ -62,6 +62,10 @@ class Task(ABC):
         """The rows of a user's file, where inputs that are relative paths count from `folder`; unchanged here."""
         return table
 
+    def file_column(self, schema: Schema) -> str | None:
+        """The column whose values are paths of files that belong to the rows; None here: rows are whole."""
+        return None
+
     @abstractmethod
     def labels(self, table: pa.Table, schema: Schema) -> NDArray[np.int64]:
         """Targets as numbers, shape (rows,)."""

@@ -76,6 +76,9 @@ class ImageClassification(Classification):
             return table
         return table.set_column(table.column_names.index(name), name, located(table.column(name), folder))
 
+    def file_column(self, schema: Schema) -> str | None:
+        return schema.inputs[0]
+
     def collate(
         self,
         rows: Sequence[Mapping[str, NDArray[Any]]],

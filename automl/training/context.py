@@ -34,6 +34,10 @@ class Context(Protocol):
     world: int
     device: torch.device
 
+    @property
+    def leaving(self) -> bool:
+        """Whether this machine is about to be taken away: what is not saved soon is lost."""
+
     def report(self, report: Report) -> None:
         """Hand an evaluation on; does not return when the training is to stop. Every rank calls it."""
 

@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-import filelock
 import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.pieces import pieces
 from automl.data.prepare import read_part
 from automl.models.base import ModelFamily
+from automl.storage.bundle import build_once
 from automl.tasks.base import Task
 from automl.types import Checkpoint, Part, Schema
-
-
-def build_once(directory: Path, build: Callable[[Path], None]) -> None:
-    """Fill a cache directory unless it is there; whole or not at all, by one process at a time."""
-    if directory.exists():
-        return
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{directory}.lock"):
-        if directory.exists():
-            return
-        for left in directory.parent.glob(f".{directory.name}.*"):
-            shutil.rmtree(left, ignore_errors=True)  # of a process that died: whoever builds this holds the lock
-        unfinished = directory.with_name(f".{directory.name}.{os.getpid()}")
-        unfinished.mkdir()
-        try:
-            build(unfinished)
-            unfinished.rename(directory)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 class GrowingArray:
@@ -148,7 +127,7 @@ def encode_part(
     """
 
     def build(target: Path) -> None:
-        table = read_part(data_directory, part)
+        table = task.located(read_part(data_directory, part), schema, data_directory)
         processor = family.load_processor(checkpoint)
         limits = family.limits(checkpoint.path, processor)
         lengths, labels = [], []

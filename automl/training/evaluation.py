@@ -88,7 +88,7 @@ def _in_pieces(
 class Alone:
     """The context of the one worker, whose reports nobody reads."""
 
-    rank, world = 0, 1
+    rank, world, leaving = 0, 1, False
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

@@ -44,6 +44,7 @@ from automl.training.variation import RewrittenRows, VariedBatches
 from automl.types import Part, TrialSpec
 
 CHECKPOINT_SECONDS = 60.0
+LEAVING_SECONDS = 5.0  # between two on a machine that is about to be taken away
 DIVERGED_STEPS = 3
 """So many steps with a loss that is no number end a training."""
 
@@ -242,9 +243,8 @@ class Training:
             self.step.restore(start["step"])
             self.evaluated_at_once.rows = start["evaluated_at_once"]
             points = [p for p in points if p[0] > skip]
-        saved_at = self.clock.device_seconds
-        batches = batch_stream(self.train.lengths, size, self.spec.seed, horizon, self.even_groups)
-        for indices in batches:
+        saved_at, whole = self.clock.device_seconds, self.context.world == 1  # others' statistics come in at points
+        for indices in batch_stream(self.train.lengths, size, self.spec.seed, horizon, self.even_groups):
             if seen < skip:  # trained before the interruption
                 seen += len(indices)
                 continue
@@ -258,25 +258,26 @@ class Training:
                     raise Diverged(f"the loss was no number for {bad_steps} steps, at {seen} samples")
             seen += len(indices)
             self.clock.tick()
-            if points and seen >= points[0][0]:
+            if evaluated := bool(points and seen >= points[0][0]):
                 rung = points.pop(0)[1]
                 while points and seen >= points[0][0]:
                     rung = points.pop(0)[1] or rung
                 self._evaluate(seen, rung, losses.take())
                 if points and self._out_of_patience(seen):
                     break
-                if points and self.clock.device_seconds - saved_at >= CHECKPOINT_SECONDS and self.context.rank == 0:
-                    state = {
-                        "samples_seen": seen,
-                        "curve": self.curve,
-                        "losses": (losses.total, losses.weight),
-                        "step": self.step.state(),
-                        "evaluated_at_once": self.evaluated_at_once.rows,
-                    }
-                    if not save_checkpoint(resume_file, self.model, self.optimizer, state):
-                        self._note("the disk had no room for a checkpoint")
-                    saved_at = self.clock.device_seconds
+            if points and (whole or evaluated) and self._checkpoint_is_due(saved_at):
+                state = {"samples_seen": seen, "curve": self.curve, "losses": (losses.total, losses.weight)}
+                state |= {"step": self.step.state(), "evaluated_at_once": self.evaluated_at_once.rows}
+                if not save_checkpoint(resume_file, self.model, self.optimizer, state):
+                    self._note("the disk had no room for a checkpoint")
+                saved_at = self.clock.device_seconds
         resume_file.unlink(missing_ok=True)
+
+    def _checkpoint_is_due(self, saved_at: float) -> bool:
+        """Whether it is time for another one, or this machine is about to be taken away; rank 0 keeps them."""
+        asked, since = self.spec.checkpoint_seconds, self.clock.device_seconds - saved_at
+        due = since >= (CHECKPOINT_SECONDS if asked is None else asked)
+        return self.context.rank == 0 and (due or (since >= LEAVING_SECONDS and self.context.leaving))
 
     def _out_of_patience(self, seen: int) -> bool:
         """Whether validation has not improved for the patience that all contenders have; says so in the notes.

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.models.blocks import Blocks
+from automl.storage.bundle import build_once
 from automl.tasks.base import Task
-from automl.training.encoded import EncodedPart, build_once, sorted_batches
+from automl.training.encoded import EncodedPart, sorted_batches
 from automl.types import Part
 
 QUOTA_BYTES = 8 * 2**30

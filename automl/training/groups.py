@@ -20,6 +20,7 @@ from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 
 from automl.config import WorkersMode
 from automl.leaderboard.store import RunFolder
+from automl.training.away import NotHere, brought_here, state_kept, told_not_here
 from automl.training.clock import SlotClock
 from automl.training.memory import OUT_OF_MEMORY
 from automl.training.standing_group import run_in_standing_group
@@ -63,11 +64,11 @@ def trainable(
     """What trains over so many workers, each of which has these resources. train: what a worker does with a spec."""
 
     def run_here(config: dict[str, Any]) -> None:
-        spec = TrialSpec.from_json(config["spec"])
+        spec = brought_here(TrialSpec.from_json(config["spec"]))
         warm_process(spec.contender.adaptation)
         keep_to_share(worker_resources.get("GPU", 0.0))
-        with own_log(spec):
-            train(spec, 1, told_as_json(tune.report))
+        with own_log(spec), state_kept(spec, told_as_json(tune.report)) as send:
+            train(spec, 1, send)
 
     def run_with_ray_train(config: dict[str, Any]) -> None:
         run_group(TrialSpec.from_json(config["spec"]), workers, worker_resources, train)
@@ -75,9 +76,15 @@ def trainable(
     def run_with_standing_group(config: dict[str, Any]) -> None:
         run_in_standing_group(TrialSpec.from_json(config["spec"]), workers, worker_resources, train)
 
-    if workers == 1:
-        return run_here
-    return run_with_ray_train if mode == "train" else run_with_standing_group
+    run = run_here if workers == 1 else run_with_ray_train if mode == "train" else run_with_standing_group
+
+    def run_or_tell(config: dict[str, Any]) -> None:
+        try:
+            run(config)
+        except NotHere as problem:
+            told_as_json(tune.report)(told_not_here(problem))
+
+    return run_or_tell
 
 
 def run_group(
@@ -95,12 +102,13 @@ def run_group(
     def worker(config: Mapping[str, Any]) -> None:
         from ray.train import get_context, report
 
-        spec = TrialSpec.from_json(config["spec"])
+        spec, rank = brought_here(TrialSpec.from_json(config["spec"])), get_context().get_world_rank()
         warm_process(spec.contender.adaptation)
         keep_to_share(worker_resources.get("GPU", 0.0))
-        with own_log(spec, get_context().get_world_rank()):
-            train(spec, workers, told_as_json(report), TrainContext)
+        with own_log(spec, rank), state_kept(spec, told_as_json(report), rank) as send:
+            train(spec, workers, send, TrainContext)
 
+    here = brought_here(spec)
     trial_id = tune.get_context().get_trial_id()
     free_group(trial_id)  # of an attempt whose own process died
     callbacks: list[Any] = [TuneReportCallback(), PublishGroup(trial_id)]
@@ -115,7 +123,7 @@ def run_group(
         ),
         run_config=RunConfig(
             name=f"{spec.id}-{time.time_ns()}",
-            storage_path=str(Path(spec.run_directory) / "logs" / "train"),
+            storage_path=str(Path(here.run_directory) / "logs" / "train"),
             callbacks=callbacks,
             failure_config=FailureConfig(max_failures=0),
         ),
@@ -128,8 +136,10 @@ def run_group(
         if failures and not causes:
             raise WorkerLost(one_line(failures[0])) from problem
         text = one_line(causes[0] if causes else problem.__cause__ or problem)
+        if NotHere.__name__ in text:
+            raise NotHere(text) from problem
         memory = any(kind.__name__ in text for kind in OUT_OF_MEMORY)
-        clock = SlotClock(RunFolder(spec.run_directory).heartbeats / f"{spec.id}.json", workers)
+        clock = SlotClock(RunFolder(here.run_directory).heartbeats / f"{spec.id}.json", workers)
         told_as_json(tune.report)({
             "event": "end",
             "status": "out_of_memory" if memory else "failed",

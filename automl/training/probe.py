@@ -17,6 +17,8 @@ from torch import nn
 
 from automl.data.prepare import read_part, write_arrow
 from automl.provenance import memory_bytes
+from automl.registry import get_part
+from automl.tasks.base import Task
 from automl.training.clock import SlotClock
 from automl.training.evaluation import Alone, score_rows, standard_error
 from automl.training.fit import Training, peak_memory_bytes, reset_peak_memory
@@ -131,7 +133,9 @@ def _measure(spec: TrialSpec, directory: Path, look: _Look, now: Callable[[], fl
 
 def _take_rows(spec: TrialSpec, part: Part, count: int, target: Path) -> int:
     """Write some rows of a part, drawn at random, as a part of their own; how many they are."""
-    table = read_part(Path(spec.data_directory), part)
+    task = get_part("automl.tasks", Task, spec.task)  # type: ignore[type-abstract]
+    data = Path(spec.data_directory)
+    table = task.located(read_part(data, part), spec.schema, data)
     count = min(count, table.num_rows)
     rows = np.sort(np.random.default_rng(spec.seed).choice(table.num_rows, count, replace=False))
     write_arrow(target / f"{part}.arrow", table.take(rows))

@@ -23,6 +23,7 @@ from torch import distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from automl.leaderboard.store import RunFolder
+from automl.training.away import NotHere, brought_here, state_kept
 from automl.training.clock import SlotClock
 from automl.training.context import Report
 from automl.training.workers import (
@@ -81,12 +82,12 @@ class _Rank:
         _join(rank, world, TCPStore(host, port, world, is_master=False))
 
     def train(self, spec_json: dict[str, Any]) -> None:
-        spec = TrialSpec.from_json(spec_json)
-        warm_process(spec.contender.adaptation)
         context = partial(_GroupContext, rank=self._rank, world=self._world)
         try:
-            with own_log(spec, self._rank):
-                train_spec(spec, self._world, lambda message: None, context)
+            spec = brought_here(TrialSpec.from_json(spec_json))
+            warm_process(spec.contender.adaptation)
+            with own_log(spec, self._rank), state_kept(spec, lambda message: None, self._rank) as send:
+                train_spec(spec, self._world, send, context)
         except _Stopped:
             return  # rank 0 has told the search; this process waits for the next training
         except Exception:
@@ -137,15 +138,16 @@ def run_in_standing_group(
     train: what this process does, the first of them; the others train as ever.
     Raises WorkerLost where a worker's process died: Tune then starts the training again.
     """
+    here = brought_here(spec)
     warm_process(spec.contender.adaptation)
     keep_to_share(resources.get("GPU", 0.0))
     if not _standing:
         _standing.append(_Group.start(workers, resources))
     others = [actor.train.remote(spec.to_json()) for actor in _standing[0].actors]
-    send = told_as_json(tune.report)
+    spec, send = here, told_as_json(tune.report)
     try:
-        with own_log(spec):
-            train(spec, workers, send, partial(_GroupContext, rank=0, world=workers))
+        with own_log(spec), state_kept(spec, send) as handing_over:
+            train(spec, workers, handing_over, partial(_GroupContext, rank=0, world=workers))
         ray.get(others)
     except SystemExit:
         ray.get(others)
@@ -155,6 +157,8 @@ def run_in_standing_group(
         _standing.pop().dissolve()
         if cause is None:
             raise WorkerLost(str(problem)) from problem
+        if isinstance(cause, NotHere):
+            raise cause from problem
         _tell_failure(spec, workers, send, cause)
 
 

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import cache
+from time import monotonic
 from typing import Any, Protocol
 
 import ray
@@ -32,6 +33,8 @@ DISK_FULL = "disk_full"
 """How a training says that it has to wait for space: it is no result, and it runs again."""
 EXCHANGE_SECONDS = 600
 """So long a worker waits for another; a process that died is noticed at once."""
+LOOK_SECONDS = 5.0
+"""How often a worker asks whether its node is about to be taken away."""
 KNOWN_TO_ALL = (Diverged, NotOneRow)
 """What every worker of a training raises at the same point."""
 
@@ -105,6 +108,17 @@ class TrialContext:
         self.rank, self.world = rank, world
         self.device = trial_device()
         self._clock, self._send = clock, send
+        self._next_look, self._leaves = 0.0, False
+
+    @property
+    def leaving(self) -> bool:
+        """Whether Ray has been told that this node goes, as a spot machine does after its notice."""
+        if monotonic() >= self._next_look:
+            from ray._private.state import state
+
+            self._next_look = monotonic() + LOOK_SECONDS
+            self._leaves = ray.get_runtime_context().get_node_id() in state.get_draining_nodes()
+        return self._leaves
 
     def report(self, report: Report) -> None:
         self._clock.beat()
@@ -216,12 +230,15 @@ def describe_place(device: torch.device) -> dict[str, Any]:
     import socket
 
     from automl.models.blocks import autocast_dtype
-    from automl.provenance import versions_sha
+    from automl.provenance import cpu_model, versions_sha
 
     precision = autocast_dtype(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    gpu = {"gpu_bytes": torch.cuda.get_device_properties(device).total_memory} if device.type == "cuda" else {}
-    return gpu | {
+    if device.type == "cuda":
+        kind: dict[str, Any] = {"gpu_bytes": torch.cuda.get_device_properties(device).total_memory}
+    else:
+        kind = {"cpu": cpu_model()}  # device-seconds of another kind are others, as they are of another GPU
+    return kind | {
         "node_id": ray.get_runtime_context().get_node_id() if ray.is_initialized() else "",
         "hostname": socket.gethostname(),
         "device": name,

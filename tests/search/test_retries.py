@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from automl.leaderboard.store import RunFolder
+from automl.search.cluster import Outlook
 from automl.search.slots import Slots
 from automl.search.sweep import RETRIES, Sweep
 from automl.tracking.base import Tracker
@@ -114,3 +115,15 @@ def test_trainings_start_with_the_rows_that_went_on_fitting_and_not_with_those_o
         spec = later.start("b")
         assert spec is not None
         assert spec.micro_batch == rows
+
+
+def test_the_end_of_a_node_is_no_fault_of_its_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = driver(tmp_path)
+    spec = sweep.start("a")
+    assert spec is not None
+    sweep.message("a", evaluation(RUNGS[0]) | {"environment": {"node_id": "spot"}})
+    monkeypatch.setattr(Outlook, "has_lost", lambda self, node: node == "spot")
+    for times in (1, 2, 3, 4):
+        sweep.lost("a", times)
+    assert sweep.retries("a") == RETRIES + 4  # Tune counts them, and is allowed as many more
+    assert RunFolder(tmp_path).attempts()[spec.id] == 1

@@ -8,8 +8,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import SearchGenerator
 
+from automl.search.hooks import Asks, Decides
 from automl.search.slots import starting_at_once
-from automl.search.sweep import _Asks, _Decides
 
 NAME = "TUNE_MAX_PENDING_TRIALS_PG"
 
@@ -17,7 +17,7 @@ NAME = "TUNE_MAX_PENDING_TRIALS_PG"
 def test_every_slot_gets_its_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """One at a time, a short trial's process goes to the next trial and the process that this one waits for ends."""
     monkeypatch.delenv(NAME, raising=False)
-    searcher = SearchGenerator(_Asks(None))
+    searcher = SearchGenerator(Asks(None))
     assert _get_max_pending_trials(searcher) == 1
     with starting_at_once(8):
         assert _get_max_pending_trials(searcher) == 8
@@ -27,7 +27,7 @@ def test_every_slot_gets_its_process_at_once(monkeypatch: pytest.MonkeyPatch) ->
 def test_how_many_start_at_a_time_is_the_users_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "3")
     with starting_at_once(8):
-        assert _get_max_pending_trials(SearchGenerator(_Asks(None))) == 3
+        assert _get_max_pending_trials(SearchGenerator(Asks(None))) == 3
 
 
 class Controller:
@@ -40,4 +40,4 @@ class Controller:
 def test_a_free_process_is_not_given_to_a_trial_whose_own_is_starting() -> None:
     """FIFO's choice is such a trial: Tune then ends the process that starts, and the slot stays without one."""
     assert FIFOScheduler().choose_trial_to_run(Controller()) is not None
-    assert _Decides(None).choose_trial_to_run(Controller()) is None
+    assert Decides(None).choose_trial_to_run(Controller()) is None

@@ -28,7 +28,7 @@ from automl.types import TrialSpec
 class Paired:
     """A context over torch.distributed alone; `stop_after` raises after so many reports."""
 
-    device = torch.device("cpu")
+    device, leaving = torch.device("cpu"), False
 
     def __init__(self, rank: int, world: int, stop_after: int | None = None) -> None:
         self.rank, self.world = rank, world

@@ -5,9 +5,10 @@ import pytest
 
 from automl.models.base import ModelFamily
 from automl.registry import get_part
+from automl.storage.bundle import build_once
 from automl.tasks.base import Task
 from automl.tasks.text_classification import TextClassification
-from automl.training.encoded import GrowingArray, build_once, encode_part, sorted_batches
+from automl.training.encoded import GrowingArray, encode_part, sorted_batches
 from automl.training.stream import shuffled_batches
 from tests.toys import prepared_messages, tiny_bert, tiny_contender
 

@@ -25,7 +25,7 @@ EVEN = {"imbalance": "balanced_sampler"}
 class Alone:
     """A context without Ray; `stop_after` raises after so many reports, as a killed process would."""
 
-    rank, world, device = 0, 1, torch.device("cpu")
+    rank, world, device, leaving = 0, 1, torch.device("cpu"), False
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.reports: list[Report] = []

@@ -1,0 +1,89 @@
+"""What people are told of a cluster that changes under a search, and what is refused before one."""
+
+from __future__ import annotations
+
+import pytest
+
+from automl.errors import RequestError
+from automl.search.cluster import WAIT_SECONDS, Node, Outlook, refuse_client, telling_no_cluster
+from automl.search.slots import Slots
+
+ONE = Slots(count=1, cpus=1, gpus=1, follows=True)
+
+
+class World:
+    """A cluster and a clock in the test's hands."""
+
+    def __init__(self) -> None:
+        self.time, self.notes, self.startable = 0.0, list[str](), list[Node]()
+        self.nodes = [Node("a", {"CPU": 2.0, "GPU": 1.0}, id="1")]
+        self.outlook = Outlook(
+            self.notes.append, lambda: self.nodes, lambda: {"CPU": 2.0, "GPU": 0.0}, lambda: self.startable, self.now
+        )
+
+    def now(self) -> float:
+        return self.time
+
+    def look(self, slots: Slots, *waiting: float | None) -> Slots:
+        self.time += 2.0
+        return self.outlook.slots(slots, waiting)
+
+
+def test_a_node_that_joins_is_used_and_one_that_goes_is_not() -> None:
+    world = World()
+    assert world.look(ONE).count == 1
+    world.nodes.append(Node("b", {"CPU": 4.0, "GPU": 2.0}, id="2"))
+    more = world.look(ONE)
+    assert more.count == 3
+    del world.nodes[0]
+    assert world.look(more).count == 2
+    assert world.notes == [
+        "the node b (4 CPUs, 2 GPUs) has joined: 3 trainings at a time instead of 1",
+        "the node a (2 CPUs, 1 GPU) is gone or going: 2 trainings at a time instead of 3",
+    ]
+
+
+def test_as_many_are_asked_for_as_an_autoscaler_may_start() -> None:
+    """It starts nodes for what waits: with a slot for each node that is there, there would never be a second one."""
+    world = World()
+    world.nodes.clear()
+    world.startable = [Node("gpu-worker", {"CPU": 8.0, "GPU": 1.0})] * 3
+    assert world.look(ONE).count == 3
+
+
+def test_nothing_waits_in_silence() -> None:
+    world = World()
+    begun = world.time
+    while world.time < WAIT_SECONDS + 4:
+        world.look(ONE, begun, None)
+    (told,) = world.notes
+    assert "1 of the trainings have waited up to 20 s for a process with 1 CPU, 1 GPU" in told
+    assert "2 of 2 CPUs free, 0 of 1 GPUs free on 1 nodes; nothing will change unless an autoscaler" in told
+    world.startable = [Node("gpu-worker", {"CPU": 8.0, "GPU": 1.0})] * 3
+    while world.time < 10 * WAIT_SECONDS:
+        world.look(ONE, begun)
+    assert "the autoscaler may start 3 x gpu-worker (8 CPUs, 1 GPU)" in world.notes[-1]
+    assert len(world.notes) <= 5  # more and more rarely
+
+
+def test_who_has_a_process_is_not_waited_for() -> None:
+    world = World()
+    while world.time < 3 * WAIT_SECONDS:
+        world.look(ONE, None, world.time)
+    assert world.notes == []
+
+
+def test_ray_client_is_refused_with_what_to_do_instead() -> None:
+    with pytest.raises(RequestError, match="automl submit"):
+        refuse_client("ray://head:10001")
+    refuse_client("auto")
+
+
+def test_a_cluster_that_does_not_answer_is_told_in_one_sentence() -> None:
+    with pytest.raises(
+        RequestError, match=r"can be joined at head:6379: no answer; the address of a running cluster"
+    ):
+        with telling_no_cluster("head:6379"):
+            raise ConnectionError("no\nanswer")
+    with pytest.raises(ConnectionError), telling_no_cluster(None):
+        raise ConnectionError("of a session of our own: a defect")
