@@ -29,10 +29,10 @@ def count(value: float | None) -> str:
 
 
 def money(value: float | None) -> str:
-    """An amount in the currency of --price-per-hour; what is less than a tenth of it with its two first digits."""
+    """An amount in the currency of --price-per-hour, to a hundredth of it."""
     if value is None:
         return "–"
-    return f"{value:,.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
+    return f"{value:,.2f}" if value >= 0.01 or value == 0 else "under 0.01"
 
 
 def takeaways(board: Leaderboard, metric: Metric) -> list[tuple[str, str]]:

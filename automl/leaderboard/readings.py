@@ -180,8 +180,8 @@ def _point(trials: int, device_seconds: float, validation: float) -> dict[str, f
 
 
 def curve_table(curves: Mapping[str, Any], metric: Metric) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Contender, best validation, what the second half of the trials brought to it, and how that is known."""
-    head = ("contender", "best validation", "after trials", "gained in their second half", "how this is known")
+    """Contender, how its curve is known, best validation, and what the second half of the trials brought to it."""
+    head = ("contender", "how this is known", "best validation", "after trials", "gained in their second half")
     rows: list[tuple[str, ...]] = []
     for name, curve in curves.items():
         if not curve["points"]:
@@ -192,5 +192,5 @@ def curve_table(curves: Mapping[str, Any], metric: Metric) -> tuple[tuple[str, .
         if half:
             gain = f"{points(last['validation'] - half[-1]['validation'], metric)}"
         how = "expected" if curve["kind"] == "expected_best" else f"as it went: {curve['reason']}"
-        rows.append((name, score(last["validation"], metric), str(last["trials"]), gain, how))
+        rows.append((name, how, score(last["validation"], metric), str(last["trials"]), gain))
     return head, rows

@@ -121,8 +121,8 @@ def test_only_random_trials_that_all_ended_foretell_more_of_them(some: Any) -> N
     assert (went["kind"], went["reason"]) == ("incumbent", "1 of 4 drawn trials were stopped early or failed")
     assert went["points"][-1] == {"trials": 5, "device_seconds": 50, "validation": 0.95}
     assert curve_table({"a": drawn, "b": went}, ACCURACY)[1] == [
-        ("a", "90.0", "4", "6.7 points", "expected"),
-        ("b", "95.0", "5", "0.0 points", "as it went: 1 of 4 drawn trials were stopped early or failed"),
+        ("a", "expected", "90.0", "4", "6.7 points"),
+        ("b", "as it went: 1 of 4 drawn trials were stopped early or failed", "95.0", "5", "0.0 points"),
     ]
 
 

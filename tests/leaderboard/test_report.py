@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 from automl.errors import RunFolderError
 from automl.leaderboard.board import Leaderboard, make_board
 from automl.leaderboard.chart import label
-from automl.leaderboard.explain import reasons_to_trust, space_table, takeaways
+from automl.leaderboard.explain import money, reasons_to_trust, space_table, takeaways
 from automl.leaderboard.report import inline_json, write_report
 from automl.leaderboard.store import RunFolder
 from automl.metrics import get_metric
@@ -247,3 +247,10 @@ def test_finals_that_a_time_limit_left_out_are_not_claimed(tmp_path: Path) -> No
     assert "on at least 1 fresh seed that" in told
     assert "on 3 fresh seeds that" in " ".join(reasons_to_trust(board, metric))
     assert "1 final training each" in dict(takeaways(replace(board, rows=one_final), metric))["What is not known"]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(None, "–"), (0, "0.00"), (4.2e-5, "under 0.01"), (0.126, "0.13"), (1234.5, "1,234.50")]
+)
+def test_money_is_told_to_a_hundredth(value: float | None, told: str) -> None:
+    assert money(value) == told
