@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from automl import api
+from automl.config import make_request
 from automl.errors import RunFolderError
+from automl.leaderboard.store import RunFolder
 from automl.tracking import wandb as tracking
-from automl.tracking.base import Insights
+from automl.tracking.base import Insights, Tracker
 from automl.tracking.wandb import WandbTracker
 from automl.tracking.wandb_sync import sync, unsent
+from automl.types import TrialSpec
+from tests.toys import messages, tiny_bert, write_csv
 
 pytest.importorskip("wandb")
 from automl.tracking.wandb_files import merged, read_run  # noqa: E402
@@ -157,3 +167,80 @@ def test_sync_tells_what_wandb_refuses_and_keeps_the_rest(server: WandbServer, t
     assert server.by_name()["reviews"].exit_code == 0
     with pytest.raises(RunFolderError, match="holds no runs of W&B"):
         sync(tmp_path / "elsewhere")
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """The address of a server that answers everything with this status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+        def _refuse(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.end_headers()
+
+        do_GET = do_POST = _refuse
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{http.server_address[1]}"
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+class CutsTheNetwork(Tracker):
+    """Cuts W&B's off once the server knows a training, and collects what the user is told."""
+
+    def __init__(self, server: WandbServer) -> None:
+        self.server, self.lines = server, list[str]()
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+    def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+        if self.server.refusal is None:
+            wait_until(lambda: any(run.job_type == "trial" for run in self.server.runs.values()), 60)
+            self.server.refusal = "cut_off"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_sweep_ends_whole_while_four_trackers_fail_in_four_ways(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W&B is cut off in the middle, TensorBoard's disk is full, MLflow refuses the key, the webhook limits rates."""
+    pytest.importorskip("mlflow")
+    record_writer = pytest.importorskip("tensorboardX.record_writer")
+    monkeypatch.setattr(record_writer, "open_file", lambda path: open("/dev/full", "wb"))
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    values: dict[str, Any] = {
+        "source": str(write_csv(tmp_path / "messages.csv", messages(90))), "target": "label", "text": "text",
+        "models": str(tiny_bert(tmp_path / "bert")), "trials": 3, "max_epochs": 2, "seeds": 1,
+        "out": str(tmp_path / "run"), "wandb": "toys", "wandb_mode": "online", "tensorboard": True,
+    }  # fmt: skip
+    watching = CutsTheNetwork(server)
+    with answering(401) as mlflow, answering(429) as webhook:
+        request = make_request({**values, "mlflow": mlflow, "notify": f"{webhook}/hook"})
+        board = api.run(request, trackers=[watching])
+    assert {row.status for row in board.rows} == {"ok"}
+    assert api.verify(board.directory).ok
+    folder = RunFolder(board.directory)
+    assert Counter(one.kind for one in folder.trials())["trial"] == 3
+    told = {
+        name: [line for line in watching.lines if line.startswith(name)]
+        for name in ("W&B cannot be reached", "W&B does not take", "W&B refuses", "TensorBoard tracking stopped",
+                     "MLflow tracking stopped", "the webhook of --notify was not reached")
+    }  # fmt: skip
+    assert sum(len(lines) for name, lines in told.items() if name.startswith("W&B")) == 1, watching.lines
+    assert [len(lines) for name, lines in told.items() if not name.startswith("W&B")] == [1, 1, 1], watching.lines
+    with wandb_server() as recovered:
+        monkeypatch.setenv("WANDB_BASE_URL", recovered.url)
+        assert sync(folder.wandb).left == 0
+        sent = {run.name: len(run.history) for run in recovered.runs.values()}
+    points = {f"bert/full/{one.number:03d}": len(one.curve) for one in folder.trials() if one.kind == "trial"}
+    assert {name: sent[name] for name in points} == points
