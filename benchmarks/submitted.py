@@ -43,8 +43,9 @@ class Head:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        # a short path: the names of sockets below it may have 107 letters
-        self.session = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp")))
+        # a short path: the names of sockets below it may have 107 letters; a dying process may write there
+        session = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
+        self.session = Path(self._stack.enter_context(session))
         ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
         self.address = f"http://127.0.0.1:{ports['dashboard-port']}"
         words = [f"--{name}={number}" for name, number in ports.items()]
