@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -14,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 from automl.config import RunRequest
 from automl.data.prepare import load_prepared, prepare, read_part
 from automl.data.rows import ReadOptions
-from automl.errors import AutoMLError, DiskFull, MissingExtra, RunFolderError, SealedTest, is_full_disk
+from automl.errors import MissingExtra, RunFolderError, SealedTest
 from automl.leaderboard.board import Leaderboard, make_board
 from automl.leaderboard.compare import ComparedRuns, compare_runs
 from automl.leaderboard.insights import data_facts, insights_of
 from automl.leaderboard.kept import KeptRun, fetch_run, holds_kept_run
 from automl.leaderboard.report import write_report
-from automl.leaderboard.store import RunFolder, write_atomically
+from automl.leaderboard.store import RunFolder
 from automl.leaderboard.verify import Verification, verify_run
 from automl.predict import FineTunedModel, model_of, predict_file
+from automl.staging import adopt, nothing_left_of_a_full_disk, refuse_taken, room_to_begin, scratch_beside, timed
 from automl.storage.place import Storage, run_url
 from automl.tracking.base import RunInfo, Tracker, Trackers
 from automl.tracking.named import trackers_of
@@ -61,7 +60,7 @@ def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
     out = Path(request.out or Path("runs") / request.run_name)
     request = request.resolved(out=str(out))
     folder, tracker = RunFolder(out), _trackers(request, trackers)
-    _refuse_taken(folder)
+    refuse_taken(folder)
     if request.storage is not None:
         place = Storage(request.storage).url
         request = request.resolved(storage=place)
@@ -69,17 +68,17 @@ def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
     with ExitStack() as lock:
         with (
             timed(folder, "prepare", late=True) as note_time,
-            _room_to_begin(out.parent),
-            _scratch(out) as scratch,
+            room_to_begin(out.parent),
+            scratch_beside(out) as scratch,
         ):
             tracker.phase("prepare")
             contest, _ = _prepare(request, scratch, tracker)
-            _refuse_taken(folder)
+            refuse_taken(folder)
             folder.path.mkdir(parents=True, exist_ok=True)
             lock.enter_context(folder.lock())
-            with _nothing_left_of_a_full_disk(folder):
+            with nothing_left_of_a_full_disk(folder):
                 folder.create(request)
-                _adopt(scratch, folder)
+                adopt(scratch, folder)
                 note_time(folder)
                 folder.write_contest(contest)
         return _compete(folder, request, load_prepared(folder.data), tracker)
@@ -104,9 +103,9 @@ def resume(
         require_training(request.adapt)
         tracker = _trackers(request, trackers)
         if not folder.contest_file.exists():
-            with folder.telling_full_disk(), timed(folder, "prepare"), _scratch(folder.path) as scratch:
+            with folder.telling_full_disk(), timed(folder, "prepare"), scratch_beside(folder.path) as scratch:
                 contest, _ = _prepare(request, scratch, tracker)
-                _adopt(scratch, folder)
+                adopt(scratch, folder)
                 folder.write_contest(contest)
         return _compete(folder, request, load_prepared(folder.data), tracker)
 
@@ -162,7 +161,7 @@ def replay(path: Path | str, row: str, seed: int | None = None, note: Callable[[
     require_training(folder.read_request().adapt)
     from automl.search.replay import replay as replay_row
 
-    with folder.lock(), _scratch(folder.path) as scratch:
+    with folder.lock(), scratch_beside(folder.path) as scratch:
         return replay_row(folder, scratch, row, seed, note)
 
 
@@ -331,72 +330,3 @@ def _write_cards(folder: RunFolder, found: Leaderboard, contest: dict[str, Any])
     for row in found.rows:
         if row.model_dir:
             write_card(folder.path / row.model_dir, row, contest, folder.split(), folder.environment())
-
-
-# -- the run folder's coming into being ----------------------------------------------------------------------
-
-
-def _refuse_taken(folder: RunFolder) -> None:
-    if folder.path.exists():
-        if not folder.path.is_dir():
-            raise RunFolderError(f"{folder.path} is a file", "a new or empty folder", "Choose another with --out")
-        folder.refuse_other_run()
-
-
-@contextmanager
-def _scratch(out: Path) -> Iterator[Path]:
-    """A folder beside the run folder for what is not yet known to be good."""
-    made = not out.parent.exists()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-            yield Path(scratch)
-    finally:
-        if made and not any(out.parent.iterdir()):  # a refused request leaves nothing behind
-            out.parent.rmdir()
-
-
-@contextmanager
-def _room_to_begin(place: Path) -> Iterator[None]:
-    """Raises DiskFull.at_the_start for whatever finds no room inside."""
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, DiskFull) and (isinstance(error, AutoMLError) or not is_full_disk(error)):
-            raise
-        raise DiskFull.at_the_start(place) from error
-
-
-@contextmanager
-def _nothing_left_of_a_full_disk(folder: RunFolder) -> Iterator[None]:
-    """Remove the run folder that is being made inside where the disk has no room for it."""
-    try:
-        yield
-    except Exception as error:
-        if is_full_disk(error) or isinstance(error, DiskFull):
-            shutil.rmtree(folder.path, ignore_errors=True)
-        raise
-
-
-def _adopt(scratch: Path, folder: RunFolder) -> None:
-    """Move prepared data into the run folder and note the environment."""
-    import json
-
-    from automl.provenance import environment
-
-    shutil.rmtree(folder.data, ignore_errors=True)
-    shutil.copytree(scratch, folder.data)
-    write_atomically(folder.environment_file, json.dumps(environment(), indent=1, ensure_ascii=False))
-
-
-@contextmanager
-def timed(folder: RunFolder, phase: str, late: bool = False) -> Iterator[Any]:
-    """Note the wall seconds of a phase; `late`: when the yielded function is called with the folder."""
-    started = time.monotonic()
-
-    def note(target: RunFolder) -> None:
-        target.append_timing(phase, time.monotonic() - started)
-
-    yield note
-    if not late:
-        note(folder)

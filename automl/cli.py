@@ -22,12 +22,11 @@ DONE, NO, MISTAKE, FAILURE, INTERRUPTED = 0, 1, 2, 3, 130
 _EXTRAS = {name: "train" for name in ("torch", "transformers", "ray", "optuna", "safetensors", "tokenizers")}
 _EXTRAS |= {"datasets": "train", "huggingface_hub": "train", "wandb": "wandb", "peft": "lora"}
 
-_METAVARS = {"target": "COLUMN", "image": "COLUMN", "group": "COLUMN", "time": "COLUMN"}
-_METAVARS |= {"test": "FILE", "validation": "FILE", "out": "DIR"}
-_METAVARS |= {"search_spaces": "DIR", "wandb": "PROJECT", "budget": "TIME", "time_limit": "TIME"}
-_METAVARS |= {"margin": "POINTS", "encoding": "NAME", "delimiter": "CHARACTER", "header": "yes|no"}
-_METAVARS |= {"price_per_hour": "PRICE", "storage": "URL", "memory": "GIB", "checkpoint_every": "TIME"}
-_METAVARS |= {"wandb_entity": "TEAM", "mlflow": "URI", "notify": "URL"}
+_METAVARS = dict.fromkeys(("target", "image", "group", "time"), "COLUMN")
+_METAVARS |= {"test": "FILE", "validation": "FILE", "out": "DIR", "search_spaces": "DIR", "wandb": "PROJECT"}
+_METAVARS |= {"margin": "POINTS", "encoding": "NAME", "delimiter": "CHARACTER", "header": "yes|no", "memory": "GIB"}
+_METAVARS |= {"price_per_hour": "PRICE", "storage": "URL", "checkpoint_every": "TIME", "wandb_entity": "TEAM"}
+_METAVARS |= {"mlflow": "URI", "notify": "URL", "budget": "TIME", "time_limit": "TIME"}
 
 _ADDRESS = "the dashboard of the cluster's head (default http://127.0.0.1:8265, the end of a tunnel)"
 

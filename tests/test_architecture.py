@@ -23,7 +23,7 @@ LEVELS = {
     "tasks": 4, "models": 4,
     "training": 5,
     "search": 6,
-    "predict": 7,
+    "predict": 7, "staging": 7,
     "api": 8,
     "terminal": 9,
     "progress": 10, "doctor": 10,

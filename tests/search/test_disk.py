@@ -196,7 +196,7 @@ def no_room_for_the_copy(monkeypatch: pytest.MonkeyPatch) -> None:
         raise shutil.Error([(str(source), str(target), "[Errno 28] No space left on device")])
 
     monkeypatch.setattr(api, "_prepare", lambda request, scratch, tracker: ({}, None))
-    monkeypatch.setattr(api.shutil, "copytree", refuse)
+    monkeypatch.setattr(shutil, "copytree", refuse)
 
 
 @pytest.mark.parametrize("no_room", [no_room_for_arrow, no_room_for_the_copy])
