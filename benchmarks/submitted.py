@@ -50,8 +50,8 @@ class Head:
         self.address = f"http://127.0.0.1:{ports['dashboard-port']}"
         words = [f"--{name}={number}" for name, number in ports.items()]
         words += ["--dashboard-host=127.0.0.1", f"--num-cpus={self._cpus}", f"--temp-dir={self.session}"]
-        alone = _OWN_PROCESSES if _may_have_own_processes() else ()
-        command = [*alone, str(BIN / "ray"), "start", "--head", "--block", "--disable-usage-stats", *words]
+        self._alone = _OWN_PROCESSES if _may_have_own_processes() else ()
+        command = [*self._alone, str(BIN / "ray"), "start", "--head", "--block", "--disable-usage-stats", *words]
         log = self._stack.enter_context(open(self._log, "w", encoding="utf-8"))
         self.process = subprocess.Popen(command, env=self._environment(), stdout=log, stderr=log, text=True)
         self._stack.callback(self._end)
@@ -88,6 +88,8 @@ class Head:
         raise SystemExit(f"the head did not come up:\n{self._log.read_text(encoding='utf-8')[-3000:]}")
 
     def _end(self) -> None:
+        if self._alone:  # unshare lets SIGTERM pass by; all that it started ends with it
+            self.process.kill()
         self.process.terminate()
         try:
             self.process.wait(timeout=20)
