@@ -20,6 +20,7 @@ from automl.leaderboard.kept import KeptRun, fetch_run, holds_kept_run
 from automl.leaderboard.report import write_report
 from automl.leaderboard.store import RunFolder
 from automl.leaderboard.verify import Verification, verify_run
+from automl.leaderboard.whereabouts import WhereaboutsFile
 from automl.predict import FineTunedModel, model_of, predict_file
 from automl.staging import adopt, nothing_left_of_a_full_disk, refuse_taken, room_to_begin, scratch_beside, timed
 from automl.storage.place import Storage, run_url
@@ -243,6 +244,7 @@ def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tra
     from automl.search.varied import keep_varied_examples
 
     contest = folder.read_contest()
+    tracker = Trackers(tracker, WhereaboutsFile(folder))
     tracker.start(_run_info(folder, request, contest))
     status = "failed"
     try:

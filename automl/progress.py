@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from automl.data.pieces import hush
 from automl.leaderboard.store import RunFolder
+from automl.leaderboard.whereabouts import read_whereabouts
 from automl.terminal import safe, seconds_text
 from automl.tracking.base import RunInfo, Tracker
 from automl.types import TrialResult, TrialSpec
@@ -22,6 +24,28 @@ from automl.types import TrialResult, TrialSpec
 NARROW = 90
 """Below this many characters the columns that can be read in the report are left out."""
 _REFRESHES_PER_SECOND = 4
+
+
+@dataclass
+class Climb:
+    """A trial that runs: the rungs at which it is compared, and those of them that it has reached."""
+
+    rungs: tuple[int, ...]
+    reached: set[int] = field(default_factory=set)
+
+
+@dataclass
+class AtRung:
+    """Trials of a contender at a rung: that reached it, of them those that were stopped there, and still to come."""
+
+    reached: int = 0
+    stopped: int = 0
+    to_come: int = 0
+
+    def __str__(self) -> str:
+        told = [str(self.reached)]
+        told += [f"{self.stopped} stopped"] * bool(self.stopped) + [f"{self.to_come} to come"] * bool(self.to_come)
+        return ", ".join(told)
 
 
 @dataclass
@@ -33,6 +57,23 @@ class Standing:
     seconds_allowed: float | None
     results: dict[str, TrialResult] = field(default_factory=dict)
     running: dict[str, float] = field(default_factory=dict)
+    climbs: dict[str, Climb] = field(default_factory=dict)
+
+    def at_rungs(self) -> dict[int, AtRung]:
+        """By rung, in samples, where a trial has been or will be compared."""
+        found: defaultdict[int, AtRung] = defaultdict(AtRung)
+        for result in self.results.values():
+            if result.kind == "trial":
+                rungs = [row["rung"] for row in result.curve if row.get("rung") is not None]
+                for rung in rungs:
+                    found[rung].reached += 1
+                if rungs and result.status == "pruned" and result.curve[-1].get("rung") is not None:
+                    found[rungs[-1]].stopped += 1
+        for climb in self.climbs.values():
+            for rung in climb.rungs:
+                found[rung].reached += rung in climb.reached
+                found[rung].to_come += rung not in climb.reached
+        return dict(sorted(found.items()))
 
     def count(self, *statuses: str) -> int:
         return sum(result.kind == "trial" and result.status in statuses for result in self.results.values())
@@ -91,6 +132,7 @@ class LiveView(Tracker):
         self._phase = ""
         self._info: RunInfo | None = None
         self._standings: dict[str, Standing] = {}
+        self._before: Mapping[str, tuple[int, ...]] = {}
         self._spent_at_start, self._started_at = 0.0, self._began
         self._live: Live | None = None
         self._lock = threading.RLock()  # the table is drawn by a thread of its own
@@ -143,7 +185,9 @@ class LiveView(Tracker):
                 finals_planned=2 * len(info.seeds),  # the winner's and the untuned recipe's
                 seconds_allowed=info.budget.device_seconds,
             )
-        for result in RunFolder(info.run_directory).trials():  # a resumed run has some already
+        folder = RunFolder(info.run_directory)
+        self._before = read_whereabouts(folder).reached
+        for result in folder.trials():  # a resumed run has some already
             if result.contender in self._standings:
                 self._standings[result.contender].results[result.id] = result
 
@@ -151,16 +195,26 @@ class LiveView(Tracker):
         with self._lock:
             if standing := self._standings.get(spec.contender.name):
                 standing.running[spec.id] = 0.0
+                self._climb(standing, spec)
 
     def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
         with self._lock:
             if standing := self._standings.get(spec.contender.name):
                 standing.running[spec.id] = float(row.get("device_seconds") or 0.0)
+                if row.get("rung") is not None:
+                    self._climb(standing, spec).reached.add(row["rung"])
+
+    def _climb(self, standing: Standing, spec: TrialSpec) -> Climb:
+        """What is known of a training's rungs, and of a trial that goes on after a crash what it had reached."""
+        if spec.kind != "trial":
+            return Climb(())  # finals are compared at no rung
+        return standing.climbs.setdefault(spec.id, Climb(spec.rungs, set(self._before.get(spec.id, ()))))
 
     def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
         with self._lock:
             if standing := self._standings.get(result.contender):
                 standing.running.pop(result.id, None)
+                standing.climbs.pop(result.id, None)
                 standing.results[result.id] = result
         failed = result.status in ("failed", "out_of_memory")
         if self._live is None or failed:  # in a terminal the table tells the rest
@@ -229,7 +283,21 @@ class LiveView(Tracker):
             head = f"{self._phase}  {seconds_text(self._clock() - self._began)}"
             if left is not None and self._phase in ("search", "finals"):
                 head += f", about {seconds_text(left)} left"
-            return Group(Text(head, style="bold"), table)
+            return Group(Text(head, style="bold"), table, *([self._rungs()] if wide else []))
+
+    def _rungs(self) -> RenderableType:
+        """How the trials of each contender stand at the rungs; nothing where there is no trial."""
+        found = {name: standing.at_rungs() for name, standing in self._standings.items()}
+        rungs = sorted({rung for of_contender in found.values() for rung in of_contender})
+        if not rungs:
+            return Text()
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("trials at the rungs", overflow="ellipsis", no_wrap=True)
+        for rung in rungs:
+            table.add_column(f"{rung:,} samples", no_wrap=True)
+        for name, of_contender in found.items():
+            table.add_row(Text(safe(name)), *(Text(str(of_contender.get(rung, ""))) for rung in rungs))
+        return Group("", table)
 
     def _cells(self, name: str, standing: Standing, wide: bool) -> list[str]:
         higher = self._info.higher_is_better if self._info else True

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from automl.leaderboard.driver import is_driven, last_driver
 from automl.leaderboard.store import RunFolder, read_lines
+from automl.leaderboard.whereabouts import read_whereabouts
 from automl.progress import LiveView
 from automl.terminal import safe, seconds_text
 from automl.tracking.base import RunInfo
@@ -41,7 +42,9 @@ def frame(folder: RunFolder, console: Console) -> RenderableType:
         return Group(head, told if is_driven(folder.path) is not False else _nobody_drives(folder, 0))
     contest = folder.read_contest()
     starts = list(read_lines(folder.started_file))
-    began = _when(starts[0]["at"]) if starts else None
+    whereabouts = read_whereabouts(folder)
+    begins = [starts[0]["at"]] if starts else [whereabouts.since] if whereabouts.since else []
+    began = _when(begins[0]) if begins else None
     results = folder.trials()
     ended = {result.id for result in results}
     done = folder.leaderboard_json.exists()
@@ -50,10 +53,11 @@ def frame(folder: RunFolder, console: Console) -> RenderableType:
     until = last if done or deserted else datetime.now(UTC)
     elapsed = (until - began).total_seconds() if began and until else 0.0
     unfinished = [spec for spec in folder.started() if spec.id not in ended] if not done else []
-    phase = "interrupted" if deserted else _phase(folder, contest)
+    phase = "interrupted" if deserted else _phase(folder, contest, whereabouts.phase)
     view = LiveView.of_records(_info(folder, contest), console, elapsed, phase)
     for spec in [] if deserted else unfinished:
         beat = read_heartbeat(folder.heartbeats / f"{spec.id}.json")
+        view.trial_started(spec)
         view.trial_reported(spec, {"device_seconds": sum(beat.values())})
     failed = [result for result in results if result.status in ("failed", "out_of_memory")][-_WARNINGS:]
     lines = [Text(view.sentence(result), style="red") for result in failed]
@@ -73,9 +77,14 @@ def _nobody_drives(folder: RunFolder, cut_off: int) -> Text:
     return Text(safe(f"{told}; go on with: automl resume {folder.path}"), style="red")
 
 
-def _phase(folder: RunFolder, contest: dict[str, Any]) -> str:
+def _phase(folder: RunFolder, contest: dict[str, Any], told: str) -> str:
+    """Where the run is. told: by its driver; '' where it told nothing, then as far as the records say it."""
     if folder.leaderboard_json.exists():
         return "done"
+    if told == "baselines":
+        return f"{told}, {len(folder.baselines())} of {len(contest['baselines'])} done,"
+    if told:
+        return told
     return "finals" if len(folder.read_winners()) >= len(contest["contenders"]) else "search"
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from automl.errors import RunFolderError
 from automl.leaderboard.driver import LOCK, is_driven
 from automl.leaderboard.listing import list_runs
 from automl.leaderboard.store import RunFolder
+from automl.leaderboard.whereabouts import WhereaboutsFile, read_whereabouts
 from automl.watch import watch
 from tests.leaderboard.run_folder import Contest, Plan
 
@@ -60,6 +62,58 @@ def test_what_runs_is_counted_with_what_it_has_spent(folder: RunFolder) -> None:
     with folder.lock():
         row = next(line for line in shown(folder).splitlines() if line.startswith("minilm/full"))
     assert row.split()[-3:] == ["42", "s", "1"]
+
+
+def test_rungs_tell_how_many_trials_came_were_stopped_and_are_to_come(folder: RunFolder) -> None:
+    from tests.test_progress import contender, spec
+
+    of_good = next(one for one in folder.trials() if one.contender == "good")
+    for number, status in enumerate(("completed", "completed", "pruned", "pruned"), 4):
+        curve = [{"samples_seen": rung, "rung": rung, "accuracy": 0.5} for rung in (300, 900)]
+        curve = curve if status == "completed" else curve[:1]
+        folder.append_trial(replace(of_good, id=f"good-{number}", status=status, curve=tuple(curve), number=number))
+    running = replace(spec(9), contender=contender("good"), rungs=(300, 900))
+    folder.append_started(running)
+    driver = WhereaboutsFile(folder)
+    driver.phase("search")
+    driver.trial_reported(running, {"samples_seen": 300, "rung": 300})
+    driver.trial_reported(running, {"samples_seen": 400})
+    with folder.lock():
+        text = shown(folder)
+    head = next(line for line in text.splitlines() if line.startswith("trials at the rungs"))
+    assert head.rstrip().endswith("900 samples")
+    good = [line for line in text.splitlines() if line.startswith("good")][1]
+    assert good.split(maxsplit=1)[1].split("  ")[0] == "5, 2 stopped"
+    assert good.rstrip().endswith("  2, 1 to come")
+
+
+def test_a_resumed_driver_still_knows_what_running_trials_had_reached(folder: RunFolder) -> None:
+    from tests.test_progress import contender, info, spec
+
+    running = replace(spec(9), contender=contender("good"), rungs=(300, 900))
+    WhereaboutsFile(folder).trial_reported(running, {"samples_seen": 300, "rung": 300})
+    again = WhereaboutsFile(folder)
+    again.start(info(folder.path))
+    again.phase("search")
+    assert read_whereabouts(folder).reached == {running.id: (300,)}
+    again.trial_ended(running, replace(folder.trials()[0], id=running.id))
+    assert read_whereabouts(folder).reached == {}
+
+
+def test_the_phase_is_the_drivers_word_and_that_of_the_records_where_there_is_none(folder: RunFolder) -> None:
+    with folder.lock():
+        assert shown(folder).splitlines()[1].startswith("finals")
+        driver = WhereaboutsFile(folder)
+        for name, told in (
+            ("probes", "probes  "),
+            ("baselines", "baselines, 2 of 2 done,  "),
+            ("report", "report  "),
+        ):
+            driver.phase(name)
+            assert shown(folder).splitlines()[1].startswith(told)
+        folder.whereabouts_file.write_text("{")
+        assert shown(folder).splitlines()[1].startswith("finals")
+    assert shown(folder).splitlines()[1].startswith("interrupted")
 
 
 def test_a_run_whose_process_was_killed_is_told_to_be_interrupted(folder: RunFolder) -> None:

@@ -126,6 +126,7 @@ class RunFolder:
         self.cache = self.path / "cache"
         self.logs = self.path / "logs"
         self.heartbeats = self.logs / "heartbeats"
+        self.whereabouts_file = self.logs / "whereabouts.json"
         self.wandb = self.path / "wandb"
         self.models = self.path / "models"
         self.weights_here: Mapping[str, str] = {}

@@ -306,6 +306,7 @@ def run_contest(
             if kept is None:
                 refuse_blind_nodes(folder.path)
             slots = slots_of(request)
+            tracker.phase("probes")
             plan = make_plan(folder, contest, templates, slots)
             for line in plan_sentences(contest, plan):
                 tracker.note(line)

@@ -72,7 +72,7 @@ class Tracker:
         """One line about what is going on, before or during the run."""
 
     def phase(self, name: str) -> None:
-        """The run entered 'prepare', 'search', 'finals' or 'report'."""
+        """The run entered 'prepare', 'probes', 'baselines', 'search', 'finals' or 'report'."""
 
     def start(self, info: RunInfo) -> None:
         """The search begins."""
