@@ -115,7 +115,7 @@ def test_trials_share_a_gpu_once_one_of_every_contender_was_measured(
 
     monkeypatch.setattr(sweep, "measured_memory", as_on_a_gpu)
     monkeypatch.setattr(Sweep, "_run_tune", note_and_run)
-    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     try:
         run(request_for(tmp_path, "run", slots=None, trials_per_gpu="auto", max_epochs=1))
     finally:
