@@ -95,6 +95,13 @@ def free_resources() -> dict[str, float]:
     return resources
 
 
+def is_room_wanted() -> bool:
+    """Whether some process of the cluster has no place yet; else those that are waited for have one, and start."""
+    from ray.util import placement_group_table
+
+    return any(group["state"] in ("PENDING", "RESCHEDULING") for group in placement_group_table().values())
+
+
 class Outlook:
     """Looks at the cluster now and then while a search runs."""
 
@@ -105,8 +112,10 @@ class Outlook:
         free: Callable[[], Mapping[str, float]] = free_resources,
         startable: Callable[[], Sequence[Node]] = startable_nodes,
         now: Callable[[], float] = time.monotonic,
+        room_wanted: Callable[[], bool] = is_room_wanted,
     ) -> None:
         """note: told what people should know. The others look at Ray and at the clock."""
+        self._room_wanted = room_wanted
         self._note, self._nodes, self._free, self._startable, self._now = note, nodes, free, startable, now
         self._next_look = now()
         self._patience = WAIT_SECONDS
@@ -151,6 +160,12 @@ class Outlook:
         if longest < self._patience:
             return
         self._patience = 2 * longest
+        if not self._room_wanted():
+            self._note(
+                f"{len(waiting)} of the trainings have waited up to {longest:.0f} s for their processes, which have "
+                "a place and are starting: the machine is slow or busy"
+            )
+            return
         free, total = self._free(), Counter[str]()
         for node in nodes:
             total.update(node.total)

@@ -17,9 +17,11 @@ class World:
     def __init__(self) -> None:
         self.time, self.notes, self.startable = 0.0, list[str](), list[Node]()
         self.nodes = [Node("a", {"CPU": 2.0, "GPU": 1.0}, id="1")]
+        self.room_wanted = True
         self.outlook = Outlook(
-            self.notes.append, lambda: self.nodes, lambda: {"CPU": 2.0, "GPU": 0.0}, lambda: self.startable, self.now
-        )
+            self.notes.append, lambda: self.nodes, lambda: {"CPU": 2.0, "GPU": 0.0}, lambda: self.startable, self.now,
+            lambda: self.room_wanted,
+        )  # fmt: skip
 
     def now(self) -> float:
         return self.time
@@ -64,6 +66,17 @@ def test_nothing_waits_in_silence() -> None:
         world.look(ONE, begun)
     assert "the autoscaler may start 3 x gpu-worker (8 CPUs, 1 GPU)" in world.notes[-1]
     assert len(world.notes) <= 5  # more and more rarely
+
+
+def test_processes_that_have_a_place_are_said_to_start() -> None:
+    world = World()
+    world.room_wanted = False
+    while world.time < WAIT_SECONDS + 4:
+        world.look(ONE, 0.0, 0.0)
+    (told,) = world.notes
+    assert told.startswith(
+        "2 of the trainings have waited up to 20 s for their processes, which have a place and are"
+    )
 
 
 def test_who_has_a_process_is_not_waited_for() -> None:
