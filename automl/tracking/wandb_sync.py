@@ -15,7 +15,7 @@ from automl.errors import RunFolderError
 from automl.tracking.describe import STEP
 from automl.tracking.wandb_files import Artifact, WandbRun, merged, read_run, run_files
 
-_KINDS = "benchmark trial final baseline"
+_KINDS = ("benchmark", "trial", "playoff", "final", "baseline")
 _SENT = ".synced"  # W&B's own mark: `wandb sync` writes it and passes over what has it
 
 
@@ -71,7 +71,7 @@ def describe(directory: Path) -> list[str]:
     waiting = {file.parent for file in unsent(directory)}
     parts = [read_run(file) for file in files]
     left = {run.id for run in parts if run.path.parent in waiting}
-    runs = sorted(merged([run for run in parts if run.id]), key=lambda run: (_KINDS.find(run.job_type), run.name))
+    runs = sorted(merged([run for run in parts if run.id]), key=lambda run: (_place(run.job_type), run.name))
     lines = []
     for project, of_project in _grouped(runs, lambda run: run.project):
         lines.append(f"{project}: {_counts(of_project)}")
@@ -83,6 +83,11 @@ def describe(directory: Path) -> list[str]:
     if unreadable := len(parts) - sum(bool(run.id) for run in parts):
         lines.append(f"{unreadable} files without a beginning: W&B was ended before it had written one")
     return lines
+
+
+def _place(job_type: str) -> int:
+    """Where runs of a kind stand in the tree; those that no automl wrote stand last."""
+    return _KINDS.index(job_type) if job_type in _KINDS else len(_KINDS)
 
 
 def _grouped(runs: list[WandbRun], of: Callable[[WandbRun], str]) -> list[tuple[str, list[WandbRun]]]:

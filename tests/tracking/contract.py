@@ -11,6 +11,8 @@ from automl.tracking.base import Tracker, Trackers
 from tests.tracking.followed import follow_a_run, info, result, row, spec
 
 TRIAL = "all-minilm-l6-v2/full/000"
+PLAYOFF = "all-minilm-l6-v2/full/000-fold-2"
+"""The recipe of TRIAL again, on another fold: a training of its own."""
 
 
 @dataclass
@@ -46,12 +48,13 @@ class TrackerContract:
     def test_every_training_is_told_apart_under_a_name_that_people_read(self, followed) -> None:  # type: ignore[no-untyped-def]
         seen, _ = followed
         trials = {f"all-minilm-l6-v2/full/{number:03d}" for number in range(3)}
-        assert trials | {"baseline/constant", "all-minilm-l6-v2/full/final-seed-11"} <= set(seen)
+        assert trials | {"baseline/constant", "all-minilm-l6-v2/full/final-seed-11", PLAYOFF} <= set(seen)
 
     def test_a_curve_stands_over_samples_seen_and_each_point_once(self, followed) -> None:  # type: ignore[no-untyped-def]
         seen, _ = followed
         assert seen[TRIAL].curve == [(80, pytest.approx(0.6)), (160, pytest.approx(0.8))]
         assert seen["all-minilm-l6-v2/full/final-seed-11"].curve == [(160, pytest.approx(0.85))]
+        assert seen[PLAYOFF].curve == [(160, pytest.approx(0.7))]
 
     def test_the_recipe_and_the_end_are_told(self, followed) -> None:  # type: ignore[no-untyped-def]
         seen, _ = followed

@@ -1,4 +1,4 @@
-"""A run as trackers see it: a search of three trials, a final, a baseline and the board."""
+"""A run as trackers see it: a search of three trials, a play-off, a final, a baseline and the board."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ BOARD = {
 
 
 def follow_a_run(directory: Path, tracker: Tracker) -> None:
-    """A search of three trials (completed, pruned, failed), a final, a baseline, and the board."""
+    """A search of three trials (completed, pruned, failed), a play-off, a final, a baseline, and the board."""
     tracker.start(info(directory))
     trials = [spec(f"all-minilm-l6-v2-full-{number:03d}", number=number) for number in range(3)]
     for trial in trials:
@@ -117,6 +117,8 @@ def follow_a_run(directory: Path, tracker: Tracker) -> None:
     tracker.trial_ended(trials[2], result(trials[2], "failed", row(80, 0.6), error="Traceback\nValueError: bang"))
     tracker.trial_reported(trials[0], row(160, 0.8))
     tracker.trial_ended(trials[0], result(trials[0], "completed", row(80, 0.6), row(160, 0.8)))
+    tracker.trial_started(PLAYOFF)
+    tracker.trial_ended(PLAYOFF, result(PLAYOFF, "completed", row(160, 0.7)))
     tracker.trial_started(FINAL)
     tracker.trial_ended(FINAL, result(FINAL, "completed", row(160, 0.85)))
     yardstick = dataclasses.replace(
@@ -129,6 +131,7 @@ def follow_a_run(directory: Path, tracker: Tracker) -> None:
     tracker.close("done")
 
 
+PLAYOFF = dataclasses.replace(spec("all-minilm-l6-v2-full-playoff-000-2", kind="playoff"), fold=2)
 FINAL = spec("all-minilm-l6-v2-full-final-11", kind="final", seed=11)
 
 

@@ -14,7 +14,7 @@ from automl.errors import MissingExtra
 from automl.tracking import mlflow as tracking
 from automl.tracking.base import Tracker
 from automl.tracking.mlflow import MlflowTracker
-from tests.tracking.contract import TRIAL, Seen, TrackerContract
+from tests.tracking.contract import PLAYOFF, TRIAL, Seen, TrackerContract
 from tests.tracking.followed import info, result, row, spec
 
 pytest.importorskip("mlflow")
@@ -70,7 +70,9 @@ def read_mlflow(uri: str) -> dict[str, Seen]:
         history = client.get_metric_history(run.info.run_id, "accuracy")
         curve = sorted({point.step: point.value for point in history}.items())
         rate = run.data.params.get("learning_rate")
-        told = f"{run.info.status} {run.data.tags.get('automl.status')} {run.data.tags.get('mlflow.note.content')}"
+        tags = run.data.tags
+        told = f"{run.info.status} {tags.get('automl.status')} {tags.get('mlflow.note.content')}"
+        told += f", {tags.get('automl.job_type')}"
         seen[run.info.run_name] = Seen(curve, float(rate) if rate else None, told)
     return seen
 
@@ -87,6 +89,8 @@ class TestMlflowStore(TrackerContract):
         assert seen["all-minilm-l6-v2/full/001"].told.startswith("FINISHED pruned")
         assert seen["all-minilm-l6-v2/full/002"].told.startswith("FAILED failed")
         assert seen["reviews"].told.startswith("FINISHED done")
+        kinds = {name: one.told.rpartition(", ")[2] for name, one in seen.items()}
+        assert (kinds[TRIAL], kinds[PLAYOFF]) == ("trial", "playoff")
 
 
 def test_a_server_takes_a_trial_and_its_parent(server: str, tmp_path: Path) -> None:

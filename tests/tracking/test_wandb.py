@@ -52,17 +52,18 @@ def test_every_training_is_a_run_of_its_own_with_a_name_that_people_read(followe
     runs, _, _ = followed
     assert set(runs) == {
         "all-minilm-l6-v2/full/000",
+        "all-minilm-l6-v2/full/000-fold-2",
         "all-minilm-l6-v2/full/001",
         "all-minilm-l6-v2/full/002",
         "all-minilm-l6-v2/full/final-seed-11",
         "baseline/constant",
         "reviews",
     }
-    assert len({run.id for run in runs.values()}) == 6
+    assert len({run.id for run in runs.values()}) == 7
     assert {run.group for run in runs.values()} == {"reviews"}
     assert {run.project for run in runs.values()} == {"my-project"}
     assert [runs[name].job_type for name in sorted(runs)] == [
-        "trial", "trial", "trial", "final", "baseline", "benchmark"
+        "trial", "playoff", "trial", "trial", "final", "baseline", "benchmark"
     ]  # fmt: skip
 
 
@@ -142,11 +143,12 @@ def test_a_model_goes_back_to_its_final_and_its_data(followed) -> None:  # type:
 def test_sync_shows_what_lies_there_as_a_tree_with_counts_and_sends_nothing(followed) -> None:  # type: ignore[no-untyped-def]
     _, _, directory = followed
     lines = describe(directory / "wandb")
-    assert lines[0] == "my-project: 6 runs, 6 lines of history, artifacts: 2 made, 5 used"
+    assert lines[0] == "my-project: 7 runs, 7 lines of history, artifacts: 2 made, 6 used"
     assert lines[1] == "  reviews"
     assert [line.strip() for line in lines if line.startswith("    ") and line[4] != " "] == [
         "benchmark: 1 run, 1 lines of history, artifacts: 1 made, 0 used",
         "trial: 3 runs, 4 lines of history, artifacts: 0 made, 3 used",
+        "playoff: 1 run, 1 lines of history, artifacts: 0 made, 1 used",
         "final: 1 run, 1 lines of history, artifacts: 1 made, 1 used",
         "baseline: 1 run, 0 lines of history, artifacts: 0 made, 1 used",
     ]

@@ -32,7 +32,7 @@ from tests.tracking.wandb_server import KEY, WandbServer, wandb_server  # noqa: 
 
 NAMES = {
     "reviews", "baseline/constant", "all-minilm-l6-v2/full/final-seed-11",
-    *(f"all-minilm-l6-v2/full/{number:03d}" for number in range(3)),
+    *(f"all-minilm-l6-v2/full/{number:03d}" for number in range(3)), "all-minilm-l6-v2/full/000-fold-2",
 }  # fmt: skip
 
 
