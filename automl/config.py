@@ -98,8 +98,8 @@ class RunRequest(BaseModel):
         None,
         ge=2,
         le=20,
-        description="for small data: cut validation in so many ways; trials take turns on them and every final has "
-        "a cut of its own",
+        description="for small data: cut validation in so many ways; the search's leaders play off on all of them, "
+        "and every final has a cut of its own",
     )
     slice: Names = Field(
         (), description="columns by whose values the board tells scores as well (it names them); no model sees them"

@@ -56,12 +56,18 @@ class Standing:
 
 
 def candidates(trials: Sequence[TrialResult], higher_is_better: bool) -> list[TrialResult]:
-    """The trials whose recipes go into the play-off, the best first; of equals the earliest."""
+    """The trials whose recipes go into the play-off, the best first; of equals the earliest, and no recipe twice."""
     sign = -1.0 if higher_is_better else 1.0
     whole = [
         one for one in trials if one.kind == "trial" and one.status == "completed" and one.validation is not None
     ]
-    return sorted(whole, key=lambda one: (sign * (one.validation or 0.0), one.number))[:CANDIDATES]
+    found: list[TrialResult] = []
+    for one in sorted(whole, key=lambda one: (sign * (one.validation or 0.0), one.number)):
+        if all(one.recipe != other.recipe for other in found):
+            found.append(one)
+        if len(found) == CANDIDATES:
+            break
+    return found
 
 
 def standings(trainings: Sequence[TrialResult], higher_is_better: bool) -> list[Standing]:

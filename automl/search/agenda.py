@@ -132,7 +132,9 @@ class Agenda:
         while True:
             searching = self.searching
             for entry in sorted(self.entries.values(), key=self._turn):
-                found = (self._next_trial(entry) or self._next_playoff(entry)) if entry.searching else None
+                found = self._next_trial(entry) if entry.searching else None
+                if found is None and entry.searching:
+                    found = next(iter(self._playoff(entry)), None)
                 if found is None:
                     self._close_search(entry)
                     found = None if entry.searching else self._next_final(entry)
@@ -232,12 +234,8 @@ class Agenda:
 
     # -- the play-off --------------------------------------------------------------------------------------
 
-    def _next_playoff(self, entry: Entry) -> TrialSpec | None:
-        """The next training of the play-off, once the trials have all ended."""
-        return next(iter(self._playoff(entry)), None)
-
     def _playoff(self, entry: Entry) -> list[TrialSpec]:
-        """What of the play-off may start now; of a fold all trainings do or none, as far as a limit foresees."""
+        """What of the play-off may start now: no trial goes on, and a limit foresees all of a fold or none."""
         name = entry.contender.name
         started = {spec.id for spec in [*entry.running.values(), *self._retry]}
         trials_go_on = self._may_search(entry) or any(spec.kind == "trial" for spec in self._unended(entry))
@@ -251,8 +249,9 @@ class Agenda:
             left = self._ledger.left_for_search(name)
             if left is not None and left < self._committed(entry) + together * entry.pace.whole_seconds:
                 return []
-            others = [one for one in self.entries.values() if one.searching]
-            if self._search_seconds_left(playing_off=True) < self._wall_seconds(others * together):
+            trainings = [one for one in self.entries.values() if one.searching] * together
+            trainings += [one for one in self.entries.values() for _ in one.running]
+            if self._search_seconds_left(playing_off=True) < self._wall_seconds(trainings):
                 return []
         return waiting
 

@@ -16,10 +16,12 @@ def playoff_specs(
     """What the play-off of a contender still has to train, fold by fold, so that a limit leaves all as many folds.
 
     leading: its candidates. ended: its play-offs so far; a recipe that failed in one is out. One recipe has nobody
-    to play against.
+    to play against: the last that is in has only to get through the fold on which the others went out.
     """
     done = {(one.number, one.fold) for one in ended}
     out = {one.number for one in ended if one.status != "completed"}
+    rivals = [trial for trial in leading if trial.number not in out]
+    last = folds if len(rivals) > 1 else max((one.fold or 0 for one in ended if one.number in out), default=0)
     return [
         TrialSpec.from_json(
             like.to_json()
@@ -32,7 +34,7 @@ def playoff_specs(
                 "fold": fold,
             }
         )
-        for fold in range(2, folds + 1)
-        for trial in leading
-        if len(leading) > 1 and trial.number not in out and (trial.number, fold) not in done
+        for fold in range(2, last + 1)
+        for trial in rivals
+        if (trial.number, fold) not in done
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from automl.leaderboard.folds import CANDIDATES, standings
+from automl.leaderboard.folds import CANDIDATES, candidates, standings
 from automl.types import Budget, Cost, TrialResult, TrialSpec
 from tests.search.contests import Contest
 
@@ -160,3 +160,25 @@ def test_an_extended_run_plays_again_with_those_that_lead_now_and_trains_nothing
     assert more.folder.read_winners()["one/full"]["trial"] == "one-full-007"
     added = [one for one in played(more) if one.id not in before]
     assert [(one.number, one.fold) for one in added] == [(7, 2), (7, 3)]
+
+
+def test_the_last_that_is_in_plays_no_further_than_the_fold_on_which_the_others_went_out(tmp_path: Path) -> None:
+    def fails(spec: TrialSpec) -> str | None:
+        return "x" if spec.kind == "playoff" and spec.number != 4 and spec.fold == 3 else None
+
+    contest = Contest(tmp_path, names=("one",), score=lucky, fails=fails, folds=5)
+    contest.run()
+    assert contest.folder.read_winners()["one/full"]["trial"] == "one-full-004"
+    assert Counter(one.fold for one in played(contest)) == {2: 3, 3: 3}
+
+
+def test_a_recipe_that_was_tried_twice_plays_once() -> None:
+    def trial(number: int, rate: float, value: float) -> TrialResult:
+        return TrialResult(
+            id=f"{number}", kind="trial", contender="a", status="completed", recipe={"rate": rate}, seed=1,
+            horizon_samples=1, curve=(), validation=value, cost=Cost(), error=None, predictions_file=None,
+            split_fingerprint="", environment={}, started_at="", ended_at="", number=number, fold=1,
+        )  # fmt: skip
+
+    told = [trial(0, 0.1, 0.9), trial(1, 0.2, 0.8), trial(2, 0.1, 0.9), trial(3, 0.3, 0.5), trial(4, 0.4, 0.4)]
+    assert [one.number for one in candidates(told, higher_is_better=True)] == [0, 1, 3]
