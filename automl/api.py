@@ -26,7 +26,7 @@ from automl.staging import adopt, nothing_left_of_a_full_disk, refuse_taken, roo
 from automl.storage.place import Storage, run_url
 from automl.tracking.base import RunInfo, Tracker, Trackers
 from automl.tracking.named import trackers_of
-from automl.types import Contender, PreparedData
+from automl.types import Budget, Contender, PreparedData
 
 if TYPE_CHECKING:
     from automl.search.replay import Replay
@@ -304,8 +304,6 @@ def _trackers(request: RunRequest, given: Sequence[Tracker]) -> Tracker:
 
 
 def _run_info(folder: RunFolder, request: RunRequest, contest: dict[str, Any]) -> RunInfo:
-    from automl.types import Budget
-
     return RunInfo(
         name=contest["name"],
         run_directory=folder.path,
@@ -319,6 +317,7 @@ def _run_info(folder: RunFolder, request: RunRequest, contest: dict[str, Any]) -
         counts=contest["counts"],
         split_fingerprint=contest["split_fingerprint"],
         time_limit_seconds=request.time_limit,
+        folds=(contest.get("folds") or {}).get("count"),
         wall_seconds_before=sum(folder.timings().values()),
         device_seconds_before=sum(trial.cost.device_seconds for trial in folder.trials()),
         environment=folder.environment(),

@@ -15,11 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from automl.data.pieces import hush
+from automl.leaderboard.folds import CANDIDATES
 from automl.leaderboard.store import RunFolder
 from automl.leaderboard.whereabouts import read_whereabouts
 from automl.terminal import safe, seconds_text
 from automl.tracking.base import RunInfo, Tracker
-from automl.types import TrialResult, TrialSpec
+from automl.types import TrialKind, TrialResult, TrialSpec
 
 NARROW = 90
 """Below this many characters the columns that can be read in the report are left out."""
@@ -50,13 +51,18 @@ class AtRung:
 
 @dataclass
 class Standing:
-    """How far one contender is. Results by trial id, so that one told twice counts once."""
+    """How far one contender is. Results by trial id, so that one told twice counts once.
+
+    folds: on how many the leaders of its search play off; None where they do not. kinds: of what runs.
+    """
 
     trials_planned: int | None
     finals_planned: int
     seconds_allowed: float | None
+    folds: int | None = None
     results: dict[str, TrialResult] = field(default_factory=dict)
     running: dict[str, float] = field(default_factory=dict)
+    kinds: dict[str, TrialKind] = field(default_factory=dict)
     climbs: dict[str, Climb] = field(default_factory=dict)
 
     def at_rungs(self) -> dict[int, AtRung]:
@@ -87,6 +93,26 @@ class Standing:
         return sum(result.kind in ("final", "default") for result in self.results.values())
 
     @property
+    def playoffs_ended(self) -> int:
+        return sum(result.kind == "playoff" for result in self.results.values())
+
+    @property
+    def playoffs_planned(self) -> int | None:
+        """Trainings of the play-off, if nothing fails or is cut; None while no number of trials is known."""
+        if self.folds is None:
+            return 0
+        if self.trials_planned is None:
+            return None
+        whole = self.trials_planned - self.trials_ended + self.count("completed")
+        leading = min(CANDIDATES, max(0, whole))
+        return leading * (self.folds - 1) if leading > 1 else 0
+
+    @property
+    def search_is_over(self) -> bool:
+        """Whether its finals have begun: where time was short, fewer trials than planned came before them."""
+        return self.finals_ended > 0 or any(kind in ("final", "default") for kind in self.kinds.values())
+
+    @property
     def spent(self) -> float:
         """Device-seconds of ended trainings, and of running ones as far as they have reported."""
         ended = sum(result.cost.device_seconds for result in self.results.values())
@@ -111,10 +137,11 @@ class Standing:
         whole = [r.cost.device_seconds for r in self.results.values() if r.status == "completed"]
         if not search or not whole:
             return None
-        # Once finals run, the search is over, with fewer trials than planned where time was short.
-        trials_left = max(0, (self.trials_planned or 0) - len(search)) if self.finals_ended == 0 else 0
-        left = trials_left * sum(search) / len(search)
-        left += max(0, self.finals_planned - self.finals_ended) * sum(whole) / len(whole)
+        left, each_whole = 0.0, sum(whole) / len(whole)
+        if not self.search_is_over:
+            left += max(0, (self.trials_planned or 0) - len(search)) * sum(search) / len(search)
+            left += max(0, (self.playoffs_planned or 0) - self.playoffs_ended) * each_whole
+        left += max(0, self.finals_planned - self.finals_ended) * each_whole
         return max(0.0, left - sum(self.running.values()))
 
 
@@ -165,7 +192,8 @@ class LiveView(Tracker):
             self._take(info)
             self._spent_at_start = self._spent()
         each = f"{budget.trials} trials" if budget.trials else f"{seconds_text(budget.device_seconds)} of device time"
-        self._line(f"{len(info.contenders)} contenders, {each} each, {len(info.seeds)} seeds in the finals")
+        folds = f", the leaders of each on {info.folds} folds" if info.folds else ""
+        self._line(f"{len(info.contenders)} contenders, {each} each{folds}, {len(info.seeds)} seeds in the finals")
         hush()  # the table tells of the run now; work on rows would write over it
         if self._console.is_terminal:
             self._live = Live(
@@ -184,6 +212,7 @@ class LiveView(Tracker):
                 trials_planned=info.budget.trials,
                 finals_planned=2 * len(info.seeds),  # the winner's and the untuned recipe's
                 seconds_allowed=info.budget.device_seconds,
+                folds=info.folds,
             )
         folder = RunFolder(info.run_directory)
         self._before = read_whereabouts(folder).reached
@@ -194,7 +223,7 @@ class LiveView(Tracker):
     def trial_started(self, spec: TrialSpec) -> None:
         with self._lock:
             if standing := self._standings.get(spec.contender.name):
-                standing.running[spec.id] = 0.0
+                standing.running[spec.id], standing.kinds[spec.id] = 0.0, spec.kind
                 self._climb(standing, spec)
 
     def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
@@ -214,6 +243,7 @@ class LiveView(Tracker):
         with self._lock:
             if standing := self._standings.get(result.contender):
                 standing.running.pop(result.id, None)
+                standing.kinds.pop(result.id, None)
                 standing.climbs.pop(result.id, None)
                 standing.results[result.id] = result
         failed = result.status in ("failed", "out_of_memory")
@@ -250,6 +280,14 @@ class LiveView(Tracker):
     def _metric(self) -> str:
         return self._info.metric if self._info else "metric"
 
+    @property
+    def _phase_told(self) -> str:
+        """The phase; the last part of the search, in which no trial runs and leaders play off, by its own name."""
+        standings = self._standings.values()
+        running = [kind for standing in standings for kind in standing.kinds.values()]
+        played = "playoff" in running or any(standing.playoffs_ended for standing in standings)
+        return "play-off" if self._phase == "search" and played and "trial" not in running else self._phase
+
     def _spent(self) -> float:
         return sum(standing.spent for standing in self._standings.values())
 
@@ -270,17 +308,18 @@ class LiveView(Tracker):
     def table(self) -> RenderableType:
         with self._lock:
             wide = self._console.width >= NARROW
+            played = ("play-off",) if self._info and self._info.folds else ()
             table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
             table.add_column("contender", overflow="ellipsis", no_wrap=True)
             for title in ("trials", "pruned", "failed") if wide else ("trials",):
                 table.add_column(title, justify="right", no_wrap=True)
             table.add_column(Text(f"best {self._metric}" if wide else "best"), justify="right", no_wrap=True)
-            for title in ("finals", "spent", "running") if wide else ("spent",):
+            for title in (*played, "finals", "spent", "running") if wide else ("spent",):
                 table.add_column(title, justify="right", no_wrap=True)
             for name, standing in self._standings.items():
                 table.add_row(*(Text(cell) for cell in self._cells(name, standing, wide)))
             left = self.seconds_left()
-            head = f"{self._phase}  {seconds_text(self._clock() - self._began)}"
+            head = f"{self._phase_told}  {seconds_text(self._clock() - self._began)}"
             if left is not None and self._phase in ("search", "finals"):
                 head += f", about {seconds_text(left)} left"
             return Group(Text(head, style="bold"), table, *([self._rungs()] if wide else []))
@@ -302,9 +341,7 @@ class LiveView(Tracker):
     def _cells(self, name: str, standing: Standing, wide: bool) -> list[str]:
         higher = self._info.higher_is_better if self._info else True
         best = standing.best(higher)
-        trials = str(standing.trials_ended)
-        if standing.trials_planned is not None:
-            trials += f"/{standing.trials_planned}"
+        trials = _of(standing.trials_ended, standing.trials_planned)
         spent = seconds_text(standing.spent)
         if standing.seconds_allowed is not None:
             spent += f" of {seconds_text(standing.seconds_allowed)}"
@@ -315,4 +352,9 @@ class LiveView(Tracker):
         finals = str(standing.finals_ended or "")
         pruned, failed = standing.count("pruned"), standing.count("failed", "out_of_memory")
         running = str(len(standing.running) or "")
-        return [safe(name), trials, str(pruned or ""), str(failed or ""), value, finals, spent, running]
+        played = [_of(standing.playoffs_ended, standing.playoffs_planned)] if standing.folds else []
+        return [safe(name), trials, str(pruned or ""), str(failed or ""), value, *played, finals, spent, running]
+
+
+def _of(ended: int, planned: int | None) -> str:
+    return str(ended) if planned is None else f"{ended}/{planned}"

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from automl.leaderboard.driver import is_driven, last_driver
+from automl.leaderboard.folds import folds_of
 from automl.leaderboard.store import RunFolder, read_lines
 from automl.leaderboard.whereabouts import read_whereabouts
 from automl.progress import LiveView
@@ -102,6 +103,7 @@ def _info(folder: RunFolder, contest: dict[str, Any]) -> RunInfo:
         counts=contest["counts"],
         split_fingerprint=contest["split_fingerprint"],
         time_limit_seconds=contest.get("time_limit_seconds"),
+        folds=folds_of(contest),
     )
 
 

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,47 @@ def test_time_left_follows_the_pace_so_far(tmp_path: Path) -> None:
         live.trial_ended(spec(number), result(number))
     # six finals of ten device-seconds at two device-seconds a second
     assert live.seconds_left() == pytest.approx(30.0)
+
+
+def playoff(number: int, fold: int) -> tuple[TrialSpec, TrialResult]:
+    started = replace(spec(number), id=f"{NAME}-playoff-{number}-{fold}", kind="playoff", fold=fold)
+    return started, result(number, id=started.id, kind="playoff", fold=fold)
+
+
+def test_a_play_off_is_counted_foretold_and_a_phase_of_its_own(tmp_path: Path) -> None:
+    live, screen, clock = view()
+    live.phase("search")
+    live.start(info(tmp_path, contenders=(contender(),), folds=3))
+    assert "4 trials each, the leaders of each on 3 folds, 3 seeds in the finals" in screen.getvalue()
+    clock.now += 40
+    for number in range(4):
+        live.trial_started(spec(number))
+        assert drawn(live).startswith("search")
+        live.trial_ended(spec(number), result(number, status="pruned" if number == 3 else "completed"))
+    # three lead, on two further folds; then six finals; ten seconds each
+    assert live.seconds_left() == pytest.approx(120.0)
+    live.trial_started(playoff(0, 2)[0])
+    assert drawn(live).startswith("play-off")
+    clock.now += 10
+    live.trial_ended(*playoff(0, 2))
+    assert "minilm/full trial 0, fold 2, completed" in screen.getvalue()
+    assert live.seconds_left() == pytest.approx(110.0)
+    row = next(line for line in drawn(live).splitlines() if line.startswith(NAME))
+    # trials, pruned, best, play-off, spent: a play-off is neither a trial nor a final
+    assert row.split() == [NAME, "4/4", "1", "0.5000", "1/6", "50", "s"]
+    final = replace(spec(), id="final", kind="final")
+    live.trial_started(final)
+    assert live.seconds_left() == pytest.approx(60.0), "a limit has cut the rest of the play-off"
+
+
+@pytest.mark.parametrize(
+    ("ended", "planned"),
+    [([], 6), (["completed", "pruned", "failed", "pruned"], 0), (["completed", "pruned", "completed", "failed"], 4)],
+)
+def test_fewer_lead_into_the_play_off_where_fewer_trials_came_to_their_end(ended: list[str], planned: int) -> None:
+    standing = Standing(trials_planned=4, finals_planned=6, seconds_allowed=None, folds=3)
+    standing.results = {str(number): result(number, status=status) for number, status in enumerate(ended)}
+    assert standing.playoffs_planned == planned
 
 
 def test_time_left_of_a_device_budget_is_what_is_not_spent(tmp_path: Path) -> None:

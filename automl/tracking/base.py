@@ -26,6 +26,8 @@ class RunInfo:
     counts: Mapping[str, int]
     split_fingerprint: str
     time_limit_seconds: float | None = None
+    folds: int | None = None
+    """After the trials the recipes that lead play off on so many folds, that of the trials among them."""
     wall_seconds_before: float = 0.0
     device_seconds_before: float = 0.0
     """What earlier drivers of a resumed or extended run have taken, the preparation of the data included."""
