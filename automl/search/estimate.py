@@ -35,12 +35,14 @@ class Estimate:
     """One contender's share of a run; seconds are device-seconds, ranges go from fewest to most.
 
     error: why its probe broke; the rest is then zero. trial_seconds: of one whole trial, caches apart.
+    playoffs: trainings of the play-off, which search_seconds hold too.
     """
 
     contender: str
     error: str | None = None
     trial_seconds: float = 0.0
     trials: Range = (0, 0)
+    playoffs: Range = (0, 0)
     search_seconds: Range = (0.0, 0.0)
     finals: Range = (0, 0)
     finals_seconds: Range = (0.0, 0.0)
@@ -142,12 +144,13 @@ class _Sums:
 
     def estimate(self) -> Estimate:
         whole, stopped, final = self._training(), self._training(self._contest["rungs"][0]), self._final()
-        trials, search = self._search(whole, stopped)
+        trials, playoffs, search = self._search(whole, stopped)
         finals, finals_seconds = self._finals(final)
         return Estimate(
             contender=self._probe.contender,
             trial_seconds=whole,
             trials=trials,
+            playoffs=playoffs,
             search_seconds=search,
             finals=finals,
             finals_seconds=finals_seconds,
@@ -182,8 +185,8 @@ class _Sums:
 
     # -- all of them -------------------------------------------------------------------------------------
 
-    def _search(self, whole: float, stopped: float) -> tuple[Range, Range]:
-        """(trials, device-seconds) of the search."""
+    def _search(self, whole: float, stopped: float) -> tuple[Range, Range, Range]:
+        """(trials, trainings of the play-off, device-seconds) of the search."""
         space = self._contest["spaces"][self._probe.contender]
         # the first trials are never stopped, and a rung compares none before it has seen ETA
         never_stopped = max(len(space["first_trials"]), ETA - 1)
@@ -196,8 +199,8 @@ class _Sums:
         if allowed is None:
             assert planned is not None
             least, most = cost(planned, min(planned, never_stopped)), cost(planned, planned)
-            played = self._playoff_trainings(planned) * whole
-            return (planned, planned), (least + played, most + played)
+            played = self._playoff_trainings(planned)
+            return (planned, planned), (played, played), (least + played * whole, most + played * whole)
         kept = 0.0 if folds_of(self._contest) is None else allowed * PLAYOFF_SHARE
         for_trials = max(0.0, allowed - kept - self._cache_seconds)
         fewest = max(1, math.floor(for_trials / whole))
@@ -205,14 +208,18 @@ class _Sums:
         most_trials = fewest if rest < 0 else never_stopped + math.floor(rest / stopped)
         if planned is not None:
             fewest, most_trials = min(fewest, planned), min(most_trials, planned)
-        played = self._playoff_trainings(most_trials) * whole
-        least = min(allowed, cost(most_trials, min(most_trials, never_stopped)) + played)
-        return (fewest, most_trials), (least, max(least, min(allowed, cost(most_trials, most_trials) + played)))
+        most_played = self._playoff_trainings(most_trials)
+        least = min(allowed, cost(most_trials, min(most_trials, never_stopped)) + most_played * whole)
+        most = max(least, min(allowed, cost(most_trials, most_trials) + most_played * whole))
+        # what is kept pays for them where trials use all the rest: of every fold all that lead, or none
+        together = self._playoff_trainings(fewest, folds=1)
+        fewest_played = 0 if not together else min(most_played, together * math.floor(kept / (together * whole)))
+        return (fewest, most_trials), (fewest_played, most_played), (least, most)
 
-    def _playoff_trainings(self, trials: float) -> float:
-        """Trainings of the recipes that lead, on every fold but that of the search."""
-        folds = folds_of(self._contest)
-        return 0 if folds is None or trials < 2 else min(CANDIDATES, trials) * (folds - 1)
+    def _playoff_trainings(self, trials: float, folds: int | None = None) -> float:
+        """Trainings of the recipes that lead, on so many folds; on every one but that of the search, if left out."""
+        parted = folds_of(self._contest)
+        return 0 if parted is None or trials < 2 else min(CANDIDATES, trials) * (folds or parted - 1)
 
     def _finals(self, final: float) -> tuple[Range, Range]:
         """(finals of the winner and of the untuned recipe, their device-seconds); one is trained in any case."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from automl.config import RunRequest
 from automl.leaderboard.fold_notes import fold_advice, fold_plan
+from automl.leaderboard.folds import folds_of
 from automl.leaderboard.planned import read_plan, write_plan
 from automl.leaderboard.quantities import about, about_range, data_size
 from automl.leaderboard.store import RunFolder
@@ -99,19 +100,25 @@ def describe_plan(request: RunRequest, contest: dict[str, Any], prepared: Prepar
         )
     lines.append(f"yardsticks: {', '.join(contest['baselines'])}")
     subjects = [f"{subject:<11}{text}" for subject, text in _subjects(contest, estimate)]
-    return "\n".join([*lines, "", *_cost_table(estimate), *subjects])
+    return "\n".join([*lines, "", *_cost_table(estimate, folds_of(contest) is not None), *subjects])
 
 
-_HEAD = ("", "one trial", "trials", "all trials", "finals", "all finals", "memory")
+def _head(folded: bool) -> tuple[str, ...]:
+    if folded:
+        return ("", "one trial", "trials", "play-off", "trials and play-off", "finals", "all finals", "memory")
+    return ("", "one trial", "trials", "all trials", "finals", "all finals", "memory")
 
 
-def _cost_table(estimate: RunEstimate) -> list[str]:
-    """What every contender takes, if one training followed the other: aligned lines under a head."""
+def _cost_table(estimate: RunEstimate, folded: bool) -> list[str]:
+    """What every contender takes, if one training followed the other: aligned lines under a head.
+
+    folded: whether the leaders of each search play off, on several folds.
+    """
     known = [one for one in estimate.contenders if one.error is None]
     if not known:
         return []
-    rows = [_HEAD, *(_cells(one) for one in known)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    rows = [_head(folded), *(_cells(one, folded) for one in known)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     cells = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
     return [
         "what it takes, one training after another, judged by a few steps of each contender's untuned recipe "
@@ -121,11 +128,12 @@ def _cost_table(estimate: RunEstimate) -> list[str]:
     ]
 
 
-def _cells(one: Estimate) -> tuple[str, ...]:
+def _cells(one: Estimate, folded: bool) -> tuple[str, ...]:
     return (
         one.contender,
         about(one.trial_seconds),
         counted(one.trials),
+        *([counted(one.playoffs)] if folded else []),
         about_range(*one.search_seconds),
         counted(one.finals),
         about_range(*one.finals_seconds),
@@ -136,13 +144,17 @@ def _cells(one: Estimate) -> tuple[str, ...]:
 def plan_sentences(contest: Mapping[str, Any], estimate: RunEstimate) -> list[str]:
     """The costs in a line a contender and a line a subject, for a log."""
     told = [
-        f"plan: {one.contender}: {about(one.trial_seconds)} a trial; {counted(one.trials)} trials in "
+        f"plan: {one.contender}: {about(one.trial_seconds)} a trial; {counted(one.trials)} trials{_played(one)} in "
         f"{about_range(*one.search_seconds)}, {counted(one.finals)} finals in {about_range(*one.finals_seconds)}, "
         "one after another"
         for one in estimate.contenders
         if one.error is None
     ]
     return [*told, *(f"plan: {subject}: {text}" for subject, text in _subjects(contest, estimate))]
+
+
+def _played(one: Estimate) -> str:
+    return f" and {counted(one.playoffs)} trainings of the play-off" if one.playoffs[1] else ""
 
 
 def _subjects(contest: Mapping[str, Any], estimate: RunEstimate) -> Iterator[tuple[str, str]]:

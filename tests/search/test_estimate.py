@@ -76,10 +76,17 @@ def test_a_play_off_trains_the_three_that_lead_on_every_further_fold() -> None:
     assert [after - before for before, after in zip(once.search_seconds, folded.search_seconds, strict=True)] == [
         pytest.approx(3 * 4 * 40)
     ] * 2
+    assert (once.playoffs, folded.playoffs) == ((0, 0), (12, 12))
+    assert only(estimate(folds={"count": 5}, budget={"trials": 1, "device_seconds": None})).playoffs == (0, 0)
+    (told,) = [
+        line for line in plan_sentences(contest(folds={"count": 5}), estimate(folds={"count": 5})) if "one/" in line
+    ]
+    assert "12 trials and 12 trainings of the play-off in" in told
     paid = {"trials": None, "device_seconds": 1_000.0, "search_share": 0.6}
     once, folded = only(estimate(budget=paid)), only(estimate(budget=paid, folds={"count": 5}))
     assert folded.trials[0] == once.trials[0] // 2, "half of the search's share is kept for it"
     assert folded.search_seconds[1] <= 600
+    assert folded.playoffs == (6, 12), "300 s pay for two folds of three; more where trials are stopped early"
 
 
 def test_finals_also_predict_and_are_half_as_many_where_the_default_wins() -> None:
