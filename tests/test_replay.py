@@ -154,7 +154,7 @@ def test_folds_decide_and_every_final_has_a_cut_of_its_own(folder: RunFolder) ->
     spent = sum(one.device_seconds for one in folder.ledger() if "-playoff-" in one.trial)
     assert spent == pytest.approx(sum(one.cost.device_seconds for one in trials if one.kind == "playoff"))
     board = folder.leaderboard_md.read_text(encoding="utf-8")
-    assert "won on 3 of 3 folds by the mean" in board
+    assert "has the best mean over 3 of 3 folds" in board
     assert "each with a cut of its own (3 folds)" in board
     assert len(list(folder.cache.glob("bert-full/encoded-pool"))) == 1
 

@@ -171,11 +171,16 @@ def history_chart(trials: Sequence[TrialResult], names: Sequence[str], metric: M
         id="history",
         title="What the search found as it spent its budget",
         note="Dots are trials that reached the full horizon, crosses were stopped early; "
-        "the line is the best so far.",
+        "the line is the best so far." + _on_one_fold(trials),
         figure={"data": traces, "layout": picture},
         head=("contender", "trial", "ended", f"validation {metric_name}", "device-seconds so far"),
         rows=table,
     )
+
+
+def _on_one_fold(trials: Sequence[TrialResult]) -> str:
+    """Which validation rows the values of a search stand for, where there are several cuts."""
+    return " All are judged on fold 1." if any(one.fold for one in trials) else ""
 
 
 def _history_traces(
@@ -248,7 +253,8 @@ def curves_chart(trials: Sequence[TrialResult], name: str, index: int, metric: M
     return Chart(
         id=f"curves-{index}",
         title=f"Learning curves of {name}",
-        note=f"Each line is a trial; {stopped_count} of {len(own)} were stopped early (grey, ending in a cross).",
+        note=f"Each line is a trial; {stopped_count} of {len(own)} were stopped early (grey, ending in a cross)."
+        + _on_one_fold(own),
         figure={"data": traces, "layout": picture},
         head=("trial", "ended", f"validation {metric_name} after samples seen"),
         rows=table,

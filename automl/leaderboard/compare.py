@@ -122,15 +122,33 @@ def _reasons(runs: Sequence[_Run]) -> list[str]:
         "task": {label: one["task"] for label, one in protocols.items()},
         "metric": {run.label: run.board["metric"] for run in runs},
         "split": {run.label: run.board["split_fingerprint"][:12] for run in runs},
+        "folds": {label: _folds(one) for label, one in protocols.items()},
         "budget": {label: _budget(one) for label, one in protocols.items()},
     }
-    plain = {"split": "they do not have the same rows of data in the same parts"}
+    if len(set(terms["folds"].values())) > 1 and _have_one_test(runs):
+        del terms["split"]  # it differs because of the folds
+    plain = {
+        "split": "they do not have the same rows of data in the same parts",
+        "folds": "they do not cut training and validation rows in the same ways, so neither recipes nor finals "
+        "learnt from the same rows",
+    }
     found = []
     for term, values in terms.items():
         if len(set(values.values())) > 1:
             told = "; ".join(f"{label}: {value}" for label, value in values.items())
             found.append(f"{plain.get(term, f'they do not have the same {term}')} ({told})")
     return found
+
+
+def _have_one_test(runs: Sequence[_Run]) -> bool:
+    parts = [run.folder.split().get("parts") or {} for run in runs]
+    tests = {(part.get("test") or {}).get("sha256") for part in parts}
+    return len(tests) == 1 and None not in tests
+
+
+def _folds(protocol: Mapping[str, Any]) -> str:
+    folds: Mapping[str, Any] | None = protocol.get("folds")
+    return "one cut" if folds is None else f"{folds['count']} folds"
 
 
 def _budget(protocol: Mapping[str, Any]) -> str:

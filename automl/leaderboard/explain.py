@@ -169,15 +169,16 @@ def reasons_to_trust(board: Leaderboard, metric: Metric) -> Iterator[str]:
 
 
 def _optimism(board: Leaderboard, metric: Metric) -> Iterator[str]:
-    sign = 1 if metric.higher_is_better else -1
+    what, where = "its best trial", ""
+    if board.protocol.get("folds"):
+        what, where = "its winning recipe", " and the same cuts"
     for row in board.rows:
-        if row.search_validation is not None and row.validation_mean is not None:
-            gap = sign * (row.search_validation - row.validation_mean)
-            if gap * metric.points > _WIDE and metric.points == 100:
-                yield (
-                    f"The search flattered {row.contender}: its best trial was {points(gap, metric)} "
-                    "better on validation than the same recipe on fresh seeds."
-                )
+        gap = (row.optimism or {}).get("search_minus_finals")
+        if gap is not None and gap * metric.points > _WIDE and metric.points == 100:
+            yield (
+                f"The search flattered {row.contender}: {what} was {points(gap, metric)} "
+                f"better on validation when it was chosen than on fresh seeds{where}."
+            )
 
 
 def budget_words(budget: Mapping[str, Any]) -> str:

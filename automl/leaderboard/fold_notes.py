@@ -47,8 +47,29 @@ def fold_notes(contest: Mapping[str, Any], winners: Mapping[str, Any], metric: M
             continue
         means = ", ".join(f"{one['trial']} {_mean(one, metric)}" for one in played)
         first = max(played, key=lambda one: _turned(one["values"].get("1"), metric))
-        led = "which led the search too" if first is played[0] else f"where {first['trial']} had led the search"
-        yield f"{name}: won on {played[0]['folds']} of {folds} folds by the mean ({means}), {led}"
+        if played[0]["mean"] is None:
+            yield f"{name}: every recipe of the play-off failed on some fold, so the leader of the search was taken"
+            continue
+        led = "it had led the search too" if first is played[0] else f"{first['trial']} had led the search"
+        decided = f"has the best mean over {played[0]['folds']} of {folds} folds ({means})"
+        yield f"{name}: the recipe of {played[0]['trial']} {decided}; {led}"
+
+
+def playoff_table(
+    contest: Mapping[str, Any], winners: Mapping[str, Any], metric: Metric
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Of every recipe that played: its value on each fold, and the mean that decided; the best of a contender first.
+
+    No lines without folds, or where nothing played.
+    """
+    numbers = [str(number) for number in range(1, (folds_of(contest) or 0) + 1)]
+    head = ("contender", "recipe of", "mean", *(f"fold {number}" for number in numbers))
+    rows = []
+    for name, winner in winners.items():
+        for one in (winner or {}).get("playoff") or ():
+            told = [score(one["values"][number], metric) if number in one["values"] else "–" for number in numbers]
+            rows.append((name, one["trial"], _mean(one, metric), *told))
+    return head, rows
 
 
 def _mean(one: Mapping[str, Any], metric: Metric) -> str:

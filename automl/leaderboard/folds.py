@@ -32,6 +32,12 @@ def final_fold(contest: Mapping[str, Any], seed: int) -> int | None:
     return None if folds_of(contest) is None else list(contest["seeds"]).index(seed) + 1
 
 
+def folds_played(winner: Mapping[str, Any]) -> int:
+    """On how many folds a winner was chosen: that of the search at least."""
+    played = winner.get("playoff") or ()
+    return max(1, played[0]["folds"]) if played else 1
+
+
 def validation_rows(contest: Mapping[str, Any], fold: int | None) -> int:
     """How many rows judge a training."""
     rows: int = contest["counts"]["validation"] if fold is None else contest["folds"]["validation"][fold - 1]
@@ -53,6 +59,25 @@ class Standing:
     def to_json(self) -> dict[str, Any]:
         values = {str(fold): value for fold, value in self.values.items()}
         return {"trial": self.trial.id, "values": values, "mean": self.mean, "folds": self.folds}
+
+
+def when_chosen_and_again(winner: Mapping[str, Any], finals: Sequence[TrialResult]) -> tuple[float, float] | None:
+    """What the winner's recipe had on validation when it was chosen, and in its finals; None where nothing compares.
+
+    With folds both are means over the cuts that judged both: other rows are easier or harder, and the difference
+    would tell of them.
+    """
+    again = [(one.fold, one.validation) for one in finals if one.validation is not None]
+    chosen, played = winner.get("search_validation"), winner.get("playoff") or ()
+    if chosen is None or not again:
+        return None
+    if all(fold is None for fold, _ in again):
+        return chosen, sum(value for _, value in again) / len(again)
+    values = played[0]["values"] if played else {"1": chosen}
+    pairs = [(values[str(fold)], value) for fold, value in again if str(fold) in values]
+    if not pairs:
+        return None
+    return sum(then for then, _ in pairs) / len(pairs), sum(value for _, value in pairs) / len(pairs)
 
 
 def candidates(trials: Sequence[TrialResult], higher_is_better: bool) -> list[TrialResult]:

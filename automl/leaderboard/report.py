@@ -23,6 +23,7 @@ from automl.leaderboard.calibration import Calibration
 from automl.leaderboard.chart import Chart
 from automl.leaderboard.classes import class_table, worst_class
 from automl.leaderboard.examples import examples, varied_examples
+from automl.leaderboard.fold_notes import playoff_table
 from automl.leaderboard.importance import Importance, importance
 from automl.leaderboard.overfitting import fit_of, overfitting
 from automl.leaderboard.planned import in_words
@@ -100,6 +101,7 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
         "readings": raced,
         "reading_table": readings.reading_table(raced, metric) if raced else None,
         "curve_table": readings.curve_table(board.protocol.get("budget_curves") or {}, metric),
+        "playoff": playoff_table(contest, folder.read_winners(), metric),
         "foresight": foresight_table(folder.read_winners()),
         "story": story(
             board,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from automl.leaderboard.busy import disturbance
 from automl.leaderboard.classes import MOST_CLASSES, class_scores
+from automl.leaderboard.folds import when_chosen_and_again
 from automl.leaderboard.fronts import with_fronts
 from automl.leaderboard.quoting import DataQuotes
 from automl.leaderboard.score import ScoredRun, ScoredTrainings
@@ -105,7 +106,7 @@ class _Records:
             device_seconds=spent,
             price=self._price(spent),
             peak_memory_bytes=max((trial.cost.peak_memory_bytes for trial in own), default=0) or None,
-            optimism=self._optimism(promised, row),
+            optimism=self._optimism(when_chosen_and_again(winner, finals.trainings), row),
             default_recipe=winner.get("default_recipe") or {},
             device_seconds_allowed=self.contest["budget"].get("device_seconds"),
             trials={status: searched.count(status) for status in STATUSES},
@@ -125,11 +126,11 @@ class _Records:
         rate = self.contest.get("price_per_hour")
         return None if rate is None else device_seconds / 3600 * float(rate)
 
-    def _optimism(self, promised: float | None, row: LeaderboardRow) -> dict[str, float] | None:
+    def _optimism(self, chosen: tuple[float, float] | None, row: LeaderboardRow) -> dict[str, float] | None:
         """Search minus finals on validation, and the finals' validation minus their test: above zero flatters."""
         sign = 1.0 if self._metric.higher_is_better else -1.0
         steps = {
-            "search_minus_finals": (promised, row.validation_mean),
+            "search_minus_finals": chosen or (None, None),
             "validation_minus_test": (row.validation_mean, row.test_mean),
         }
         found = {k: sign * (a - b) for k, (a, b) in steps.items() if a is not None and b is not None}

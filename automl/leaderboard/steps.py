@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from automl.leaderboard.fold_notes import fold_advice
-from automl.leaderboard.folds import CANDIDATES, folds_of
+from automl.leaderboard.folds import CANDIDATES, folds_of, folds_played
 from automl.leaderboard.store import RunFolder
 from automl.leaderboard.verdict import listed, points
 from automl.metrics import get_metric
@@ -176,15 +176,16 @@ def _failures(run: Records) -> Told:
 def _selection(run: Records) -> Told:
     rows, folds = run.contest["counts"].get("validation", 0), folds_of(run.contest)
     if folds is not None:
-        played = [winner["playoff"] for winner in run.folder.read_winners().values() if (winner or {}).get("playoff")]
-        least = min((one[0]["folds"] for one in played), default=0)
+        winners = run.folder.read_winners()
+        got = {name: folds_played(winner) for name, winner in winners.items() if (winner or {}).get("trial")}
+        fewer = [f"{name} {count}" for name, count in got.items() if count < folds]
         told = (
-            f"trials were judged on fold 1 of {folds} ({rows:,} rows); the {CANDIDATES} that led were trained on the "
-            "other folds too, and the best mean won"
+            f"trials were judged on fold 1 of {folds} ({rows:,} rows); the recipes that led, {CANDIDATES} at most, "
+            "were trained on the other folds too, and the best mean won"
         )
-        if len(played) == len(run.contenders) and least == folds:
+        if got and not fewer:
             return "done", told
-        return "partly", f"{told}; a contender got through {least} of the {folds} folds only"
+        return "partly", f"{told}. Folds that decided, where not all {folds}: {', '.join(fewer) or 'none'}"
     told = f"every winner was chosen on {rows:,} validation rows; of equals the earlier trial"
     if rows >= FEW_VALIDATION_ROWS:
         return "done", told

@@ -63,7 +63,8 @@ def size(value: int | None) -> str:
 
 def optimism_table(board: Leaderboard, metric: Metric) -> Table:
     """By how much each number that choices were made on flatters the next one; above zero is flattery."""
-    head = ("contender", "search − finals, on validation", "finals: validation − test")
+    where = "on the cuts of both" if board.protocol.get("folds") else "on validation"
+    head = ("contender", f"search − finals, {where}", "finals: validation − test")
     keys = ("search_minus_finals", "validation_minus_test")
     rows = [
         (row.contender, *(_signed(row.optimism.get(key), metric) for key in keys))

@@ -184,6 +184,11 @@ def _training(row: LeaderboardRow, contest: Mapping[str, Any], checkpoint: Mappi
         f"again on {len(row.seeds)} fresh seeds ({', '.join(map(str, row.seeds))}) over "
         f"{contest['horizon_samples']:,} samples (at most {contest['max_epochs']} epochs)."
     )
+    if folds := (contest.get("folds") or {}).get("count"):
+        lines[-1] += (
+            f" Trials were judged on the first of {folds} folds, the recipes that led on the others too; each of "
+            "those last trainings had a cut of its own into training and validation rows."
+        )
     lines += ["", "| hyperparameter | value |", "|---|---|"]
     lines += [f"| `{name}` | {plain(_number(value))} |" for name, value in row.recipe.items()]
     if checkpoint:
@@ -193,7 +198,8 @@ def _training(row: LeaderboardRow, contest: Mapping[str, Any], checkpoint: Mappi
 
 def _data(contest: Mapping[str, Any], split: Mapping[str, Any]) -> list[str]:
     counts = ", ".join(f"{count:,} {part}" for part, count in contest["counts"].items())
-    lines = ["## Data", "", f"Rows: {counts}. Split: {plain(split.get('strategy', 'given'))},"]
+    of = " (of the first cut)" if contest.get("folds") else ""
+    lines = ["## Data", "", f"Rows: {counts}{of}. Split: {plain(split.get('strategy', 'given'))},"]
     lines[-1] += f" fingerprint `{contest['split_fingerprint']}`."
     if contest["class_counts"]:
         lines += ["", "| class | training rows |", "|---|---|"]

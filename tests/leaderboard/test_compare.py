@@ -160,3 +160,15 @@ def test_the_json_form_is_plain_and_names_each_rows_run(two: list[RunFolder]) ->
     value = compare_runs(two).to_json()
     assert value == json.loads(json.dumps(value))
     assert {row["run"] for row in value["rows"]} == {"first", "second"}
+
+
+def test_a_run_with_folds_is_not_merged_with_one_without_and_the_folds_are_the_reason(two: list[RunFolder]) -> None:
+    for folder, fingerprint in zip(two, ("a" * 64, "b" * 64), strict=True):
+        change(folder.data / "split.json", lambda split: split.update(parts={"test": {"sha256": "t"}}))
+        change(folder.leaderboard_json, lambda board, own=fingerprint: board.update(split_fingerprint=own))
+    change(two[1].leaderboard_json, lambda board: board["protocol"].update(folds={"count": 5}))
+    [reason] = compare_runs(two).not_merged_because
+    assert reason.startswith("they do not cut training and validation rows in the same ways")
+    assert reason.endswith("(first: one cut; second: 5 folds)")
+    change(two[1].data / "split.json", lambda split: split.update(parts={"test": {"sha256": "u"}}))
+    assert len(compare_runs(two).not_merged_because) == 2, "the test is another one too"

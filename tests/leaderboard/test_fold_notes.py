@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from automl.leaderboard.fold_notes import fold_advice, fold_notes, fold_plan, spread_words
-from automl.leaderboard.folds import validation_rows
+from automl.leaderboard.fold_notes import fold_advice, fold_notes, fold_plan, playoff_table, spread_words
+from automl.leaderboard.folds import validation_rows, when_chosen_and_again
 from automl.metrics import get_metric
+from automl.types import Cost, TrialResult
 
 SMALL: dict[str, Any] = {"counts": {"validation": 90}, "folds": None, "may_fold": True, "budget": {"trials": 12}}
 FOLDED = SMALL | {"folds": {"count": 5, "train": [360] * 5, "validation": [90, 91, 90, 89, 90]}}
@@ -53,9 +54,13 @@ def standing(trial: str, first: float, mean: float | None, folds: int = 5) -> di
     ("metric", "played", "said"),
     [
         ("accuracy", [standing("a-1", 0.8, 0.75), standing("a-2", 0.9, None)],
-         "a/full: won on 5 of 5 folds by the mean (a-1 75.0, a-2 failed), where a-2 had led the search"),
+         "a/full: the recipe of a-1 has the best mean over 5 of 5 folds (a-1 75.0, a-2 failed); "
+         "a-2 had led the search"),
         ("log_loss", [standing("a-1", 0.2, 0.3, folds=2), standing("a-2", 0.4, 0.35, folds=2)],
-         "a/full: won on 2 of 5 folds by the mean (a-1 0.300, a-2 0.350), which led the search too"),
+         "a/full: the recipe of a-1 has the best mean over 2 of 5 folds (a-1 0.300, a-2 0.350); "
+         "it had led the search too"),
+        ("accuracy", [standing("a-2", 0.9, None, folds=0), standing("a-1", 0.8, None, folds=0)],
+         "a/full: every recipe of the play-off failed on some fold, so the leader of the search was taken"),
     ],
 )  # fmt: skip
 def test_who_won_by_which_mean_is_told_beside_who_had_led(
@@ -64,6 +69,34 @@ def test_who_won_by_which_mean_is_told_beside_who_had_led(
     winners = {"a/full": {"trial": "a-1", "playoff": played}}
     assert list(fold_notes(FOLDED, winners, get_metric(metric))) == [said]
     assert not list(fold_notes(SMALL, winners, get_metric(metric)))
+
+
+def test_a_play_off_is_a_table_of_folds() -> None:
+    played = [standing("a-1", 0.8, 0.65), standing("a-2", 0.9, None) | {"values": {"1": 0.9}}]
+    winners = {"a/full": {"trial": "a-1", "playoff": played}, "b/full": {"trial": "b-0"}}
+    head, rows = playoff_table(FOLDED | {"folds": {"count": 3}}, winners, get_metric("accuracy"))
+    assert head == ("contender", "recipe of", "mean", "fold 1", "fold 2", "fold 3")
+    assert rows == [("a/full", "a-1", "65.0", "80.0", "50.0", "–"), ("a/full", "a-2", "failed", "90.0", "–", "–")]
+    assert playoff_table(SMALL, {"a/full": {"trial": "a-1"}}, get_metric("accuracy"))[1] == []
+
+
+def test_what_the_search_promised_is_held_against_finals_on_the_same_cuts() -> None:
+    def final(fold: int | None, validation: float | None) -> TrialResult:
+        return TrialResult(
+            id="", kind="final", contender="a/full", status="completed", recipe={}, seed=1, horizon_samples=1,
+            curve=(), validation=validation, cost=Cost(), error=None, predictions_file=None, split_fingerprint="",
+            environment={}, started_at="", ended_at="", fold=fold,
+        )  # fmt: skip
+
+    played = [standing("a-1", 0.9, 0.7)]
+    winner = {"trial": "a-1", "search_validation": 0.9, "playoff": played}
+    finals = [final(1, 0.8), final(2, 0.4), final(3, 0.1), final(2, None)]
+    assert when_chosen_and_again(winner, finals) == pytest.approx((0.7, 0.6)), "fold 3 decided nothing"
+    assert when_chosen_and_again({"search_validation": 0.9}, finals) == pytest.approx((0.9, 0.8)), "no play-off"
+    assert when_chosen_and_again({"search_validation": 0.9}, finals[1:]) is None
+    assert when_chosen_and_again({"search_validation": None}, finals) is None
+    once = [final(None, 0.8), final(None, 0.6)]
+    assert when_chosen_and_again({"search_validation": 0.9}, once) == pytest.approx((0.9, 0.7))
 
 
 def test_a_winner_without_a_play_off_was_chosen_on_one_fold_alone() -> None:

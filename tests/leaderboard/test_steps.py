@@ -60,6 +60,23 @@ def test_fewer_seeds_and_unequal_spaces_are_named(tmp_path: Path) -> None:
     assert "decades of the rate good/full 3.0, worse/full 2.0" in told[4][1]
 
 
+def test_folds_that_did_not_all_decide_are_named(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    folder.write_contest(folder.read_contest() | {"folds": {"count": 3, "train": [400] * 3, "validation": [200] * 3}})
+    winners = folder.read_winners()
+    for winner in winners.values():
+        winner["playoff"] = [{"trial": winner["trial"], "values": {"1": 0.9}, "mean": 0.9, "folds": 3}]
+    folder.write_winners(winners)
+    state, told = steps(folder)[6]
+    assert (state, told.endswith("and the best mean won")) == ("done", True)
+    winners["good/full"]["playoff"][0]["folds"] = 2
+    del winners["worse/full"]["playoff"]
+    folder.write_winners(winners)
+    state, told = steps(folder)[6]
+    assert state == "partly"
+    assert told.endswith("Folds that decided, where not all 3: good/full 2, worse/full 1")
+
+
 def test_leaks_that_were_left_and_looks_that_were_not_taken_are_named(tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     state, told = steps(folder)[2]

@@ -162,3 +162,10 @@ def test_a_merged_model_says_where_its_adapter_is_and_how_to_use_it(tmp_path: Pa
     assert "without peft" in text
     assert "from_pretrained('sentence-transformers/all-MiniLM-L6-v2', num_labels=2)" in text
     assert "PeftModel.from_pretrained(base, 'models/all-minilm-l6-v2-full/adapter')" in text
+
+
+def test_folds_are_told_of_the_recipe_and_of_the_rows(tmp_path: Path) -> None:
+    assert "fold" not in card(tmp_path).replace("folder", "")
+    text = card(tmp_path, folds={"count": 5, "train": [80], "validation": [20]})
+    assert "judged on the first of 5 folds, the recipes that led on the others too" in text
+    assert "(of the first cut)" in text
