@@ -159,6 +159,30 @@ def test_folds_decide_and_every_final_has_a_cut_of_its_own(folder: RunFolder) ->
     assert len(list(folder.cache.glob("bert-full/encoded-pool"))) == 1
 
 
+def test_a_play_off_is_told_apart_from_trials_and_finals(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert json.loads(folder.plan_file.read_text(encoding="utf-8"))["estimate"]["contenders"][0]["playoffs"] == [4, 4]
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["watch", str(folder.path), "--once"]) == 0
+    (told, *_) = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(ROW)]
+    finals = sum(one.kind in ("final", "default") for one in folder.trials())
+    assert (told[1], told[-4:-2]) == ("2/2", ["4/4", str(finals)])
+    report = folder.report_html.read_text(encoding="utf-8")
+    assert "<h3>The play-off</h3>" in report
+    assert "All are judged on fold 1." in report
+    assert "first of 3 folds" in (folder.models / "bert-full" / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_the_search_promised_is_held_against_finals_on_the_same_cuts(folder: RunFolder) -> None:
+    (row,) = [one for one in json.loads(folder.leaderboard_json.read_text())["rows"] if one["contender"] == ROW]
+    chosen = folder.read_winners()[ROW]["playoff"][0]["values"]
+    finals = {str(one.fold): one.validation or 0.0 for one in folder.trials() if one.kind == "final"}
+    assert set(finals) == {"1", "2"}
+    gaps = [chosen[fold] - value for fold, value in finals.items()]
+    assert row["optimism"]["search_minus_finals"] == pytest.approx(sum(gaps) / 2)
+
+
 def test_a_cut_that_was_moved_is_found(folder: RunFolder) -> None:
     table = pa.table({name: np.roll(read_fold(folder.data, number), number - 1) for number, name in
                       ((1, "fold_1"), (2, "fold_2"), (3, "fold_3"))})  # fmt: skip
