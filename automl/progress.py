@@ -267,7 +267,7 @@ class LiveView(Tracker):
 
     def sentence(self, result: TrialResult) -> str:
         names = {"trial": f"trial {result.number}", "final": "final", "default": "untuned final"}
-        names["playoff"] = f"trial {result.number}, fold {result.fold},"
+        names["playoff"] = f"play-off of trial {result.number} on fold {result.fold}"
         what = names.get(result.kind, result.kind)
         seed = f", seed {result.seed}" if result.kind in ("final", "default") else ""
         value = f", validation {self._metric} {result.validation:.4f}" if result.validation is not None else ""

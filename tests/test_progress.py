@@ -187,7 +187,7 @@ def test_a_play_off_is_counted_foretold_and_a_phase_of_its_own(tmp_path: Path) -
     assert drawn(live).startswith("play-off")
     clock.now += 10
     live.trial_ended(*playoff(0, 2))
-    assert "minilm/full trial 0, fold 2, completed" in screen.getvalue()
+    assert "minilm/full play-off of trial 0 on fold 2 completed" in screen.getvalue()
     assert live.seconds_left() == pytest.approx(110.0)
     row = next(line for line in drawn(live).splitlines() if line.startswith(NAME))
     # trials, pruned, best, play-off, spent: a play-off is neither a trial nor a final
