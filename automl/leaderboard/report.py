@@ -76,7 +76,7 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
     scores = json.loads(folder.scores_file.read_text(encoding="utf-8"))
     trials, findings = folder.counting_trials(), folder.profile().get("findings", [])
     quoted, varied = examples(folder, board, scores), varied_examples(folder)
-    names = [row.contender for row in board.rows if row.kind == "contender"]
+    names, fixed = [row.contender for row in board.rows if row.kind == "contender"], folder.read_winners()
     curves = [charts.curves_chart(trials, name, index, metric) for index, name in enumerate(names)]
     winners, recipe_rows = explain.recipes(board)
     found = [importance(name, contest.get("spaces", {}).get(name, {}), trials, metric) for name in names]
@@ -101,8 +101,8 @@ def _content(folder: RunFolder, board: Leaderboard) -> dict[str, Any]:
         "readings": raced,
         "reading_table": readings.reading_table(raced, metric) if raced else None,
         "curve_table": readings.curve_table(board.protocol.get("budget_curves") or {}, metric),
-        "playoff": playoff_table(contest, folder.read_winners(), metric),
-        "foresight": foresight_table(folder.read_winners()),
+        "playoff": playoff_table(contest, {name: fixed.get(name) for name in names}, metric),
+        "foresight": foresight_table(fixed),
         "story": story(
             board,
             {"profile": folder.profile(), "repairs": folder.cleaning().get("repairs", [])},

@@ -10,7 +10,7 @@ from automl.leaderboard.board import Leaderboard
 from automl.leaderboard.importance import Importance
 from automl.leaderboard.quoting import finding_quotes
 from automl.leaderboard.verdict import listed, points, score
-from automl.metrics import Metric, get_metric
+from automl.metrics import get_metric
 from automl.types import LeaderboardRow, TrialResult
 
 _TOLD = 4
@@ -41,7 +41,7 @@ def story(
     findings = facts["profile"].get("findings", [])
     return [
         ("What was done to the data", list(_data(board, facts["profile"], facts["repairs"]))),
-        ("Which recipes won", [_recipe(row, get_metric(board.metric)) for row in rows[:_TOLD]]),
+        ("Which recipes won", [_recipe(row, board) for row in rows[:_TOLD]]),
         ("What mattered", [_mattered(one) for one in importances]),
         ("Where overfitting began", list(overfitting) or ["The finals kept no losses that could tell."]),
         ("Warnings that were raised and not acted on", list(_ignored(findings, trials))),
@@ -66,16 +66,21 @@ def _data(board: Leaderboard, profile: Mapping[str, Any], repairs: Sequence[Mapp
     told = [f"{parts[part]:,} rows {use}" for part, use in uses.items() if part in parts]
     if board.protocol.get("folds"):
         both = parts["train"] + parts["validation"]
-        told = [f"{both:,} rows taught and chose, cut anew for every final", f"{parts['test']:,} rows {uses['test']}"]
+        told = [
+            f"{both:,} rows taught and chose (cut anew for every final)",
+            f"{parts['test']:,} rows {uses['test']}",
+        ]
     yield f"After that {listed(told)}; every contender had the same ones ({split['strategy']})."
 
 
-def _recipe(row: LeaderboardRow, metric: Metric) -> str:
+def _recipe(row: LeaderboardRow, board: Leaderboard) -> str:
+    metric = get_metric(board.metric)
     if not row.recipe:
         return f"{row.contender}: none; {row.error or 'no trial came to its end'}."
     tuned = row.tuned_minus_default
     if tuned is not None and not any(tuned.values()):
-        against = "It is the untuned default: nothing that was tried was better on validation."
+        where = "over the folds" if board.protocol.get("folds") else "on validation"
+        against = f"It is the untuned default: nothing that was tried was better {where}."
     elif tuned is None:
         against = ""
     else:
