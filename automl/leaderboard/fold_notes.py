@@ -19,10 +19,11 @@ def fold_plan(contest: Mapping[str, Any]) -> Iterator[str]:
     folds = folds_of(contest)
     if folds is not None:
         leading = min(CANDIDATES, contest["budget"].get("trials") or CANDIDATES)
-        yield (
-            f"folds: {folds}; the search is judged on the first, the {leading} recipes that lead it are trained on "
-            f"the other {folds - 1} too and the best mean wins; every final learns from a cut of its own"
-        )
+        others = "the other" if folds == 2 else f"the other {folds - 1}"
+        played = f"the {leading} recipes that lead it are trained on {others} too and the best mean wins"
+        if leading == 1:
+            played = "and with one trial nothing plays off on others"
+        yield f"folds: {folds}; the search is judged on the first, {played}; every final learns from a cut of its own"
 
 
 def fold_advice(contest: Mapping[str, Any]) -> str | None:

@@ -36,6 +36,9 @@ def test_the_plan_tells_what_folds_are_for() -> None:
     (line,) = fold_plan(FOLDED)
     assert line.startswith("folds: 5; the search is judged on the first, the 3 recipes that lead")
     assert "the 2 recipes" in next(fold_plan(FOLDED | {"budget": {"trials": 2}}))
+    two = FOLDED | {"folds": {"count": 2}, "budget": {"trials": 1}}
+    assert "on the other too" in next(fold_plan(two | {"budget": {"trials": 9}}))
+    assert "with one trial nothing plays off" in next(fold_plan(two))
     assert not list(fold_plan(SMALL))
     assert "a cut for every final" in spread_words(FOLDED)
     assert "cut" not in spread_words(SMALL)
