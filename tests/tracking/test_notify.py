@@ -45,7 +45,7 @@ def test_the_end_is_told_in_a_sentence_that_slack_shows_without_rows_or_secrets(
     follow_a_run(tmp_path, WebhookTracker(url))
     [message] = taken
     assert message["text"] == f"automl run reviews is done: {BOARD['verdict']}"
-    assert (message["event"], message["trainings_ended"]) == ("done", 5)
+    assert (message["event"], message["trainings_ended"]) == ("done", 6)
     assert message["trainings_failed"] == ["all-minilm-l6-v2-full-002"]
     assert message["rows"][0]["test_mean"] == 0.9
     assert not {"SECRET", "secret row", "bang"} & set(json.dumps(message).replace('"', " ").split())
