@@ -221,6 +221,8 @@ class Sweep:
             if earlier not in live.curve:  # told to a driver that is dead, and brought along by a checkpoint
                 self._agenda.catch_up(live.spec, earlier)
         live.curve = [*told["earlier"], row]  # a retried training reports again what its lost attempt had reported
+        if resources := told.get("resources"):
+            self._tracker.resources_reported(live.spec, resources)
         self._tracker.trial_reported(live.spec, row)
         goes_on = self._agenda.goes_on(live.spec, row, told["rung"], told["value"], told["error_of_value"])
         live.stopped = not goes_on

@@ -6,11 +6,12 @@ import queue
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from automl.tracking.base import Insights, RunInfo, Tracker
+from automl.tracking.describe import STEP, numbers
 from automl.types import TrialResult, TrialSpec
 
 Call = Callable[[], object]
@@ -75,17 +76,24 @@ class BackgroundTracker(Tracker):
         self._calls = BackgroundCalls(service)
         self._info: RunInfo | None = None
         self._failed = False
+        self._resources: dict[str, list[dict[str, float]]] = {}
+        self._seen: dict[str, float] = {}
+        """On the thread of its own: how far each training's evaluations are logged."""
 
     # -- the tracker's events, on the driver's thread ------------------------------------------------------
 
     def trial_started(self, spec: TrialSpec) -> None:
         self._later(lambda: self._open(spec))
 
+    def resources_reported(self, spec: TrialSpec, rows: Sequence[Mapping[str, float]]) -> None:
+        self._resources[spec.id] = [dict(row) for row in rows]  # the evaluation that follows takes them along
+
     def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
-        copy = dict(row)
-        self._later(lambda: self._log(spec, copy))
+        rows = [*self._resources.pop(spec.id, ()), dict(row)]
+        self._later(lambda: self._log(spec, rows))
 
     def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
+        self._resources.pop(spec.id, None)
         self._later(lambda: self._end(spec, result))
 
     def board(self, leaderboard: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
@@ -126,9 +134,24 @@ class BackgroundTracker(Tracker):
     def _open(self, spec: TrialSpec) -> object:
         """A training got a slot."""
 
+    def _log(self, spec: TrialSpec, rows: Sequence[Mapping[str, Any]]) -> None:
+        """An evaluation, the last of the rows, and what was seen of the workers on the way to it.
+
+        A retried training tells again what is logged already.
+        """
+        before, now = self._seen.get(spec.id, -1), rows[-1].get(STEP)
+        if not isinstance(now, int | float) or now <= before:
+            return
+        self._seen[spec.id] = now
+        points: dict[int, dict[str, float]] = {}
+        for row in rows:
+            if row[STEP] > before:
+                points.setdefault(int(row[STEP]), {}).update(numbers(row))
+        self._write(spec, points)
+
     @abstractmethod
-    def _log(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
-        """One evaluation."""
+    def _write(self, spec: TrialSpec, points: Mapping[int, Mapping[str, float]]) -> None:
+        """Numbers of a training by samples seen, in their order; none of them was written before."""
 
     @abstractmethod
     def _end(self, spec: TrialSpec, result: TrialResult) -> None:

@@ -88,6 +88,13 @@ class Tracker:
     def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
         """One evaluation: {"samples_seen", "train_loss", "device_seconds", <metric>: value, ...}."""
 
+    def resources_reported(self, spec: TrialSpec, rows: Sequence[Mapping[str, float]]) -> None:
+        """What its workers took of their machines since the evaluation before, told just before the next one.
+
+        {"samples_seen", "system/worker0/cpu_percent", ".../memory_bytes", and with a GPU ".../gpu_percent" and
+        ".../gpu_memory_bytes"}: a row for each moment at which a worker was looked at, see training/resources.py.
+        """
+
     def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
         """A training ended: completed, pruned, failed or out of memory. Baselines too (kind 'baseline')."""
 
@@ -132,6 +139,9 @@ class Trackers(Tracker):
 
     def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
         self._each("trial_reported", spec, row)
+
+    def resources_reported(self, spec: TrialSpec, rows: Sequence[Mapping[str, float]]) -> None:
+        self._each("resources_reported", spec, rows)
 
     def trial_ended(self, spec: TrialSpec, result: TrialResult) -> None:
         self._each("trial_ended", spec, result)

@@ -15,6 +15,8 @@ from automl.types import Contender, TrialResult, TrialSpec, slug
 
 STEP = "samples_seen"
 """What stands on the x axis of every curve."""
+RESOURCES = "system/"
+"""What the names of all that was seen of workers begin with: of the machine, no measurement of the model."""
 WITHOUT_ROWS = '<meta name="automl-data-rows" content="none">'
 """What a report says of itself when it quotes no row of the data and may leave the machine."""
 _EXCEPTION = re.compile(r"([A-Za-z_][\w.]*): ")

@@ -13,7 +13,6 @@ from automl.errors import MissingExtra
 from automl.tracking.background import BackgroundTracker
 from automl.tracking.base import Insights, RunInfo
 from automl.tracking.describe import (
-    STEP,
     benchmark_config,
     benchmark_token,
     ending,
@@ -29,7 +28,7 @@ from automl.types import TrialResult, TrialSpec
 
 SECONDS_TO_SEND_THE_REST = 120.0
 _ID = "automl.id"
-_LONGEST_VALUE, _MOST_PARAMETERS = 500, 100  # what every version of the server takes at once
+_LONGEST_VALUE, _MOST_PARAMETERS, _MOST_NUMBERS = 500, 100, 1000  # what every version of the server takes at once
 
 
 class MlflowTracker(BackgroundTracker):
@@ -48,7 +47,6 @@ class MlflowTracker(BackgroundTracker):
         self._client: Any = None
         self._experiment = self._token = ""
         self._runs: dict[str, str] = {}
-        self._seen: dict[str, float] = {}
 
     # -- the tracker's events, on the driver's thread ------------------------------------------------------
 
@@ -108,26 +106,25 @@ class MlflowTracker(BackgroundTracker):
             self._client.log_batch(made, params=params[first : first + _MOST_PARAMETERS])
         return made
 
-    def _log(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
-        run, samples = self._open(spec), row.get(STEP)
-        if not isinstance(samples, int | float) or samples <= self._seen.get(spec.id, -1):
-            return  # a retried training tells again what is logged already
-        self._seen[spec.id] = samples
-        self._log_numbers(run, numbers(row), int(samples))
+    def _write(self, spec: TrialSpec, points: Mapping[int, Mapping[str, float]]) -> None:
+        self._log_numbers(self._open(spec), points)
 
-    def _log_numbers(self, run: str, values: Mapping[str, float], step: int) -> None:
+    def _log_numbers(self, run: str, points: Mapping[int, Mapping[str, float]]) -> None:
+        """Numbers by step, in one request as far as a server takes them."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self._client.log_batch(run, metrics=[Metric(key, float(value), now, step) for key, value in values.items()])
+        told = [Metric(key, float(x), now, step) for step, values in points.items() for key, x in values.items()]
+        for first in range(0, len(told), _MOST_NUMBERS):
+            self._client.log_batch(run, metrics=told[first : first + _MOST_NUMBERS])
 
     def _end(self, spec: TrialSpec, result: TrialResult) -> None:
         assert self._info is not None
         for row in result.curve:
-            self._log(spec, row)
+            self._log(spec, [row])
         run = self._open(spec)
         told = summary(spec, result, self._info.higher_is_better)
-        self._log_numbers(run, told, result.cost.samples_seen)
+        self._log_numbers(run, {result.cost.samples_seen: told})
         self._client.set_tag(run, "automl.status", result.status)
         self._client.set_tag(run, "mlflow.note.content", ending(result, self._share_examples))
         self._client.set_terminated(run, "FINISHED" if result.status in ("completed", "pruned") else "FAILED")
@@ -137,7 +134,7 @@ class MlflowTracker(BackgroundTracker):
     def _publish(self, board: Mapping[str, Any], files: Mapping[str, Path], insights: Insights) -> None:
         run = self._runs[""]
         scores = {f"test/{row['contender']}": row.get("test_mean") for row in board["rows"]}
-        self._log_numbers(run, {_allowed(name): value for name, value in numbers(scores).items()}, 0)
+        self._log_numbers(run, {0: {_allowed(name): value for name, value in numbers(scores).items()}})
         self._client.set_tag(run, "mlflow.note.content", str(board.get("verdict") or ""))
         self._client.log_dict(run, dict(board), "leaderboard.json")
         report = files.get("report")

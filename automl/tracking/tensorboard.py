@@ -13,7 +13,7 @@ from typing import Any
 from automl.errors import MissingExtra
 from automl.tracking.background import BackgroundTracker
 from automl.tracking.base import Insights, RunInfo
-from automl.tracking.describe import STEP, benchmark_config, ending, numbers, readable_name, summary, training_config
+from automl.tracking.describe import benchmark_config, ending, numbers, readable_name, summary, training_config
 from automl.types import TrialResult, TrialSpec
 
 SECONDS_TO_WRITE_THE_REST = 30.0
@@ -63,7 +63,6 @@ class TensorBoardTracker(BackgroundTracker):
             raise MissingExtra.of("tensorboardX", "tensorboard", "--tensorboard")
         super().__init__("TensorBoard", note)
         self._files: dict[str, EventFile] = {}
-        self._seen: dict[str, float] = {}
 
     # -- the tracker's events, on the driver's thread ------------------------------------------------------
 
@@ -79,19 +78,16 @@ class TensorBoardTracker(BackgroundTracker):
     def _open(self, spec: TrialSpec) -> None:
         self._file(readable_name(spec))
 
-    def _log(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
-        samples = row.get(STEP)
-        if not isinstance(samples, int | float) or samples <= self._seen.get(spec.id, -1):
-            return  # a retried training tells again what is written already
-        self._seen[spec.id] = samples
+    def _write(self, spec: TrialSpec, points: Mapping[int, Mapping[str, float]]) -> None:
         file = self._file(readable_name(spec))
-        file.scalars(numbers(row), int(samples))
+        for samples, values in points.items():
+            file.scalars(values, samples)
         file.flush()
 
     def _end(self, spec: TrialSpec, result: TrialResult) -> None:
         assert self._info is not None
         for row in result.curve:
-            self._log(spec, row)
+            self._log(spec, [row])
         name = readable_name(spec)
         file = self._file(name)
         file.text("config", _as_text(training_config(spec, self._info)))

@@ -28,7 +28,6 @@ from automl.tracking.describe import (
     ending,
     job_type,
     may_leave,
-    numbers,
     readable_name,
     run_id,
     summary,
@@ -77,7 +76,6 @@ class WandbTracker(BackgroundTracker):
         self._mode: Mode = "disabled"
         self._runs: dict[str, Any] = {}
         self._ids: dict[str, str] = {}
-        self._seen: dict[str, float] = {}
         self._token = ""
 
     # -- the tracker's events, on the driver's thread ------------------------------------------------------
@@ -158,19 +156,16 @@ class WandbTracker(BackgroundTracker):
         self._artifact(lambda: run._log_artifact(wandb_board.dataset_artifact(info), **uses))
         return run
 
-    def _log(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+    def _write(self, spec: TrialSpec, points: Mapping[int, Mapping[str, float]]) -> None:
         run = self._open(spec)
-        samples = row.get(STEP)
-        if not isinstance(samples, int | float) or samples <= self._seen.get(spec.id, -1):
-            return  # a retried training tells again what is logged already
-        self._seen[spec.id] = samples
-        # W&B's own step is the samples too: a resumed run goes on where it was, and passes over what it has
-        run.log(numbers(row), step=int(samples))
+        for samples, values in points.items():
+            # W&B's own step is the samples too: a resumed run goes on where it was, and passes over what it has
+            run.log(dict(values), step=samples)
 
     def _end(self, spec: TrialSpec, result: TrialResult) -> None:
         assert self._info is not None
         for row in result.curve:
-            self._log(spec, row)
+            self._log(spec, [row])
         run = self._open(spec)
         reason = ending(result, self._share_examples)
         run.summary.update(

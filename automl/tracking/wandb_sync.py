@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from automl.errors import RunFolderError
-from automl.tracking.describe import STEP
+from automl.tracking.describe import RESOURCES, STEP
 from automl.tracking.wandb_files import Artifact, WandbRun, merged, read_run, run_files
 
 _KINDS = ("benchmark", "trial", "playoff", "final", "baseline")
@@ -111,7 +111,7 @@ def _artifacts(run: WandbRun) -> list[Artifact]:
 
 
 def _told(run: WandbRun) -> str:
-    steps = [row[STEP] for row in run.history if STEP in row]
+    steps = [row[STEP] for row in run.history if is_evaluation(row)]
     state = str(run.summary.get("status") or ("ended" if run.exit_code is not None else "cut off"))
     told = [run.name, state, *([f"{len(steps)} points to {max(steps)} samples"] if steps else [])]
     if tables := sum(str(value) == "table-file" for key, value in run.summary.items() if key.endswith("_type")):
@@ -120,6 +120,12 @@ def _told(run: WandbRun) -> str:
         aliases = f" ({', '.join(one.aliases)})" if one.aliases and not one.uses else ""
         told.append(f"{'uses' if one.uses else 'made'} {one.type} {one.name}{aliases}")
     return ", ".join(told)
+
+
+def is_evaluation(row: Mapping[str, Any]) -> bool:
+    """Whether a line of history is one: what was seen of the workers in between has lines of its own."""
+    own = [name for name in row if not name.startswith((RESOURCES, "_"))]
+    return STEP in row and len(own) > 1
 
 
 def is_whole(settings: Any) -> bool:

@@ -27,6 +27,9 @@ class SlotClock:
         self._kind: SpendKind = "train"
         self._since = self._beat = now()
         self._started = self._since
+        self._samples_seen: int | None = None
+        self.on_tick: Callable[[int], None] | None = None
+        """Called at every tick with the samples seen, once there are some."""
         if heartbeat is not None:
             lost = sum(read_heartbeat(heartbeat).values())
             if lost:
@@ -44,14 +47,18 @@ class SlotClock:
             self.tick()
             self._kind = before
 
-    def tick(self) -> None:
-        """Book the time since the last tick."""
+    def tick(self, samples_seen: int | None = None) -> None:
+        """Book the time since the last tick. samples_seen: how far the training is, where it went on."""
         time = self._now()
         self.spent[self._kind] = self.spent.get(self._kind, 0.0) + (time - self._since) * self._slots
         self._since = time
         if self._file is not None and time - self._beat >= BEAT_SECONDS:
             self._beat = time
             self.beat()
+        if samples_seen is not None:
+            self._samples_seen = samples_seen
+        if self.on_tick is not None and self._samples_seen is not None:
+            self.on_tick(self._samples_seen)
 
     def silence(self) -> None:
         """Write no heartbeat: of several workers, the first one tells."""

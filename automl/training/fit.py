@@ -257,7 +257,7 @@ class Training:
                 if bad_steps >= DIVERGED_STEPS:
                     raise Diverged(f"the loss was no number for {bad_steps} steps, at {seen} samples")
             seen += len(indices)
-            self.clock.tick()
+            self.clock.tick(seen)
             if evaluated := bool(points and seen >= points[0][0]):
                 rung = points.pop(0)[1]
                 while points and seen >= points[0][0]:

@@ -55,10 +55,11 @@ class _GroupContext(TrialContext):
     """Rank 0 reports and tells the others whether the training goes on."""
 
     def report(self, report: Report) -> None:
+        resources = self._resources(report)
         stops = torch.zeros(1, device=self.device)
         if self.rank == 0:
             try:
-                super().report(report)
+                self._tell(report, resources)
             except BaseException:  # Tune stops a training by raising SystemExit
                 self.add_up(stops + 1)
                 raise

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import math
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from functools import cache
+from functools import cache, partial
 from time import monotonic
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from automl.training.clock import SlotClock
 from automl.training.context import Report
 from automl.training.fit import Diverged, Outcome, Training, peak_memory_bytes, reset_peak_memory
 from automl.training.memory import NotOneRow, is_out_of_memory
+from automl.training.resources import Meter, of_all_workers
 from automl.types import TrialSpec
 
 DISK_FULL = "disk_full"
@@ -109,6 +111,7 @@ class TrialContext:
         self.device = trial_device()
         self._clock, self._send = clock, send
         self._next_look, self._leaves = 0.0, False
+        self._meter: Meter | None = None
 
     @property
     def leaving(self) -> bool:
@@ -120,9 +123,23 @@ class TrialContext:
             self._leaves = ray.get_runtime_context().get_node_id() in state.get_draining_nodes()
         return self._leaves
 
+    def watch(self) -> None:
+        """Look at what this process takes of its machine, from now on."""
+        self._meter = Meter(self.device, partial(gpu_percent, self.device))
+        self._clock.on_tick = self._meter.look
+
     def report(self, report: Report) -> None:
+        self._tell(report, self._resources(report))
+
+    def _resources(self, report: Report) -> list[dict[str, float]]:
+        """What all workers took since the evaluation before; every worker calls it."""
+        samples = self._meter.take(report.row["samples_seen"]) if self._meter is not None else []
+        return of_all_workers(samples, self.rank, self.world, self.device, self.add_up)
+
+    def _tell(self, report: Report, resources: list[dict[str, float]]) -> None:
         self._clock.beat()
-        self._send({"event": "evaluation", **_told(report), **told_so_far(self._clock, self.device)})
+        message = {"event": "evaluation", **_told(report), **told_so_far(self._clock, self.device)}
+        self._send({**message, "resources": resources})
         self._clock.resume()
 
     def add_up(self, values: Tensor) -> None:
@@ -173,6 +190,7 @@ def train_spec(
     if context.rank > 0:
         clock.silence()
     reset_peak_memory(context.device)
+    context.watch()
     status, error, outcome = "completed", None, Outcome()
     training: Training | None = None
     try:
@@ -223,6 +241,21 @@ def how_it_failed(problem: BaseException) -> tuple[str, str]:
 
 def one_line(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:1000]
+
+
+def gpu_percent(device: torch.device) -> float:
+    """How busy a GPU was in the last moments; NaN where it does not say, as a part of one (MIG) does not."""
+    try:
+        from ray._private.thirdparty import pynvml  # as private as it looks: nothing but this reading hangs on it
+
+        pynvml.nvmlInit()
+    except Exception:
+        return math.nan
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode())
+        return float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+    except (pynvml.NVMLError, AttributeError):
+        return math.nan
 
 
 def describe_place(device: torch.device) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from automl.config import make_request
 from automl.leaderboard.store import RunFolder
 from automl.search.rungs import Rungs
 from automl.search.sweep import Sweep
-from automl.types import TrialResult
+from automl.tracking.base import Tracker
+from automl.types import TrialResult, TrialSpec
 from tests.search.test_sweep import Killer
 from tests.toys import messages, tiny_bert, write_csv
 
@@ -37,12 +40,37 @@ def request_for(directory: Path, out: str, **changes: Any) -> Any:
     return make_request(values | changes)
 
 
+class Watching(Tracker):
+    """Collects what is told of workers, by training."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[Mapping[str, float]]] = defaultdict(list)
+
+    def resources_reported(self, spec: TrialSpec, rows: Sequence[Mapping[str, float]]) -> None:
+        self.told[spec.id] += rows
+
+    def assert_told(self, trial: TrialResult, workers: int) -> None:
+        """That each worker's CPU and memory were told at every evaluation, over samples seen, and no others'."""
+        rows = {row["samples_seen"]: row for row in self.told[trial.id]}
+        for evaluation in trial.curve:
+            row = rows[evaluation["samples_seen"]]
+            assert set(row) == {"samples_seen"} | {
+                f"system/worker{worker}/{name}"
+                for worker in range(workers)
+                for name in ("cpu_percent", "memory_bytes")
+            }
+            for worker in range(workers):
+                assert row[f"system/worker{worker}/cpu_percent"] > 0
+                assert row[f"system/worker{worker}/memory_bytes"] > 50e6, "a process that has imported torch"
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> TrialResult:
     """The first trial, over one worker."""
-    directory = tmp_path_factory.mktemp("alone")
-    run(request_for(directory, "one", workers=1, trials=1))
+    directory, watching = tmp_path_factory.mktemp("alone"), Watching()
+    run(request_for(directory, "one", workers=1, trials=1), trackers=(watching,))
     (trial,) = (t for t in RunFolder(directory / "one").trials() if t.kind == "trial")
+    watching.assert_told(trial, 1)
     return trial
 
 
@@ -70,10 +98,13 @@ def test_a_stopped_trials_workers_are_freed_and_the_curve_is_that_of_one_worker(
 
     monkeypatch.setattr(Rungs, "goes_on", stop_all_but_the_first)
     monkeypatch.setattr(Sweep, "run", run_and_count)
-    run(request_for(tmp_path, "two", workers=2, workers_mode=mode))
+    watching = Watching()
+    run(request_for(tmp_path, "two", workers=2, workers_mode=mode), trackers=(watching,))
     trials = RunFolder(tmp_path / "two").trials()
     assert [t.status for t in trials if t.kind == "trial"] == ["completed", "pruned", "pruned"]
     assert free[-1] == 0
+    for trial in trials:
+        watching.assert_told(trial, 2)
     assert all(t.status == "completed" for t in trials if t.kind != "trial")
     (together,) = (t for t in trials if t.id == alone.id)
     assert [row["samples_seen"] for row in together.curve] == [row["samples_seen"] for row in alone.curve]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from automl.tracking.base import Tracker, Trackers
-from tests.tracking.followed import follow_a_run, info, result, row, spec
+from tests.tracking.followed import RESOURCES, follow_a_run, info, result, row, spec
 
 TRIAL = "all-minilm-l6-v2/full/000"
 PLAYOFF = "all-minilm-l6-v2/full/000-fold-2"
@@ -22,6 +22,8 @@ class Seen:
     curve: list[tuple[int, float]]
     learning_rate: float | None
     told: str
+    system: dict[tuple[int, str], float]
+    """What was seen of its workers: by samples seen and name."""
 
 
 class TrackerContract:
@@ -62,6 +64,14 @@ class TrackerContract:
         assert "completed" in seen[TRIAL].told
         assert "pruned" in seen["all-minilm-l6-v2/full/001"].told
         assert "failed" in seen["all-minilm-l6-v2/full/002"].told
+
+    def test_each_workers_machine_is_told_over_samples_seen_and_not_twice_after_a_retry(self, followed) -> None:  # type: ignore[no-untyped-def]
+        seen, _ = followed
+        told = {(row["samples_seen"], name): value for row in RESOURCES for name, value in row.items()}
+        wanted = {key: pytest.approx(value) for key, value in told.items() if key[1] != "samples_seen"}
+        assert len(wanted) == 6, "two workers"
+        assert seen[TRIAL].system == wanted
+        assert seen["all-minilm-l6-v2/full/001"].system == {}
 
     def test_no_data_row_is_sent(self, followed) -> None:  # type: ignore[no-untyped-def]
         _, directory = followed

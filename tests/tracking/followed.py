@@ -64,6 +64,15 @@ def row(samples: int, accuracy: float) -> dict[str, float]:
     return {"samples_seen": samples, "train_loss": 1.0 - accuracy, "accuracy": accuracy}
 
 
+RESOURCES: list[dict[str, float]] = [
+    {"samples_seen": 120, "system/worker0/cpu_percent": 97.0, "system/worker1/cpu_percent": 60.5},
+    {
+        "samples_seen": 160, "system/worker0/cpu_percent": 98.0, "system/worker0/memory_bytes": 5e8,
+        "system/worker1/cpu_percent": 61.5, "system/worker1/memory_bytes": 4e8,
+    },
+]  # fmt: skip
+
+
 def result(of: TrialSpec, status: str, *rows: dict[str, float], error: str | None = None) -> TrialResult:
     return TrialResult(
         id=of.id,
@@ -115,6 +124,10 @@ def follow_a_run(directory: Path, tracker: Tracker) -> None:
         tracker.trial_reported(trial, row(80, 0.6))
     tracker.trial_ended(trials[1], result(trials[1], "pruned", row(80, 0.6)))
     tracker.trial_ended(trials[2], result(trials[2], "failed", row(80, 0.6), error="Traceback\nValueError: bang"))
+    tracker.resources_reported(trials[0], RESOURCES)
+    tracker.trial_reported(trials[0], row(160, 0.8))
+    tracker.trial_started(trials[0])  # its process died, and the new one tells again what was told
+    tracker.resources_reported(trials[0], [{name: value + 1 for name, value in RESOURCES[0].items()}])
     tracker.trial_reported(trials[0], row(160, 0.8))
     tracker.trial_ended(trials[0], result(trials[0], "completed", row(80, 0.6), row(160, 0.8)))
     tracker.trial_started(PLAYOFF)

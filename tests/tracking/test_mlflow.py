@@ -73,7 +73,13 @@ def read_mlflow(uri: str) -> dict[str, Seen]:
         tags = run.data.tags
         told = f"{run.info.status} {tags.get('automl.status')} {tags.get('mlflow.note.content')}"
         told += f", {tags.get('automl.job_type')}"
-        seen[run.info.run_name] = Seen(curve, float(rate) if rate else None, told)
+        system = {
+            (point.step, name): point.value
+            for name in run.data.metrics
+            if name.startswith("system/")
+            for point in client.get_metric_history(run.info.run_id, name)
+        }
+        seen[run.info.run_name] = Seen(curve, float(rate) if rate else None, told, system)
     return seen
 
 

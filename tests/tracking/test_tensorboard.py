@@ -38,17 +38,19 @@ class TestTensorBoard(TrackerContract):
     def read(self, directory: Path) -> dict[str, Seen]:
         root, seen = directory / "tensorboard", dict[str, Seen]()
         for folder in sorted({file.parent for file in root.rglob("events.out.*")}):
-            curve, rate, told = dict[int, float](), None, ""
+            curve, rate, told, system = dict[int, float](), None, "", dict[tuple[int, str], float]()
             for event in events(folder):
                 for value in event.summary.value:
                     if value.tag == "accuracy":
                         curve[event.step] = value.simple_value
+                    elif value.tag.startswith("system/"):
+                        system[event.step, value.tag] = value.simple_value
                     elif value.tag == "status/text_summary":
                         told += value.tensor.string_val[0].decode()
                     elif value.tag == "_hparams_/session_start_info":
                         data = HParamsPluginData.FromString(value.metadata.plugin_data.content)
                         rate = data.session_start_info.hparams["learning_rate"].number_value
-            seen[str(folder.relative_to(root))] = Seen(sorted(curve.items()), rate, told)
+            seen[str(folder.relative_to(root))] = Seen(sorted(curve.items()), rate, told, system)
         return seen
 
 

@@ -30,6 +30,7 @@ from tests.tracking.followed import BOARD, follow_a_run, info, result, row, spec
 from tests.tracking.wandb_runs import read_runs  # noqa: E402
 from tests.tracking.wandb_server import KEY, WandbServer, wandb_server  # noqa: E402
 
+CPU = "system/worker1/cpu_percent"
 NAMES = {
     "reviews", "baseline/constant", "all-minilm-l6-v2/full/final-seed-11",
     *(f"all-minilm-l6-v2/full/{number:03d}" for number in range(3)), "all-minilm-l6-v2/full/000-fold-2",
@@ -67,7 +68,8 @@ def test_a_run_is_seen_in_wandb_as_it_was(server: WandbServer, tmp_path: Path) -
     assert set(runs) == NAMES
     trial = runs["all-minilm-l6-v2/full/000"]
     assert (trial.group, trial.job_type, trial.project) == ("reviews", "trial", "my-project")
-    assert [(line["samples_seen"], line["accuracy"]) for line in trial.history] == [(80, 0.6), (160, 0.8)]
+    told = [(line["samples_seen"], line.get("accuracy"), line.get(CPU)) for line in trial.history]
+    assert told == [(80, 0.6, None), (120, None, 60.5), (160, 0.8, 61.5)]
     assert {run.exit_code for name, run in runs.items() if not name.endswith("/002")} == {0}
     assert runs["all-minilm-l6-v2/full/002"].exit_code == 1
     [model] = [one for one in server.artifacts if one["type"] == "model"]
