@@ -15,18 +15,19 @@ from automl.data.rows import ReadOptions
 from automl.errors import MissingExtra, RunFolderError, SealedTest
 from automl.leaderboard.board import Leaderboard, make_board
 from automl.leaderboard.compare import ComparedRuns, compare_runs
-from automl.leaderboard.insights import data_facts, insights_of
+from automl.leaderboard.insights import insights_of
 from automl.leaderboard.kept import KeptRun, fetch_run, holds_kept_run
 from automl.leaderboard.report import write_report
+from automl.leaderboard.run_info import run_info
 from automl.leaderboard.store import RunFolder
 from automl.leaderboard.verify import Verification, verify_run
 from automl.leaderboard.whereabouts import WhereaboutsFile
 from automl.predict import FineTunedModel, model_of, predict_file
 from automl.staging import adopt, nothing_left_of_a_full_disk, refuse_taken, room_to_begin, scratch_beside, timed
 from automl.storage.place import Storage, run_url
-from automl.tracking.base import RunInfo, Tracker, Trackers
+from automl.tracking.base import Tracker, Trackers
 from automl.tracking.named import trackers_of
-from automl.types import Budget, Contender, PreparedData
+from automl.types import PreparedData
 
 if TYPE_CHECKING:
     from automl.search.replay import Replay
@@ -245,7 +246,7 @@ def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tra
 
     contest = folder.read_contest()
     tracker = Trackers(tracker, WhereaboutsFile(folder))
-    tracker.start(_run_info(folder, request, contest))
+    tracker.start(run_info(folder, request, contest))
     status = "failed"
     try:
         with _kept(folder, request, contest, tracker) as kept:
@@ -301,28 +302,6 @@ def _brought_here(path: str) -> Path:
 def _trackers(request: RunRequest, given: Sequence[Tracker]) -> Tracker:
     """The caller's trackers and those that the request names."""
     return Trackers(*given, *trackers_of(request, Trackers(*given).note))
-
-
-def _run_info(folder: RunFolder, request: RunRequest, contest: dict[str, Any]) -> RunInfo:
-    return RunInfo(
-        name=contest["name"],
-        run_directory=folder.path,
-        request=request.model_dump(mode="json"),
-        task=contest["task"],
-        metric=contest["metric"],
-        higher_is_better=contest["higher_is_better"],
-        contenders=tuple(Contender.from_json(value) for value in contest["contenders"]),
-        budget=Budget.from_json(contest["budget"]),
-        seeds=tuple(contest["seeds"]),
-        counts=contest["counts"],
-        split_fingerprint=contest["split_fingerprint"],
-        time_limit_seconds=request.time_limit,
-        folds=(contest.get("folds") or {}).get("count"),
-        wall_seconds_before=sum(folder.timings().values()),
-        device_seconds_before=sum(trial.cost.device_seconds for trial in folder.trials()),
-        environment=folder.environment(),
-        data=data_facts(folder, contest),
-    )
 
 
 def _write_cards(folder: RunFolder, found: Leaderboard, contest: dict[str, Any]) -> None:

@@ -258,15 +258,14 @@ def sync(arguments: argparse.Namespace) -> int:
 
     from automl.errors import MissingExtra
     from automl.leaderboard.store import RunFolder
-    from automl.tracking.wandb_sync import describe
-    from automl.tracking.wandb_sync import sync as send
+    from automl.leaderboard.sync import describe_run, sync_run
 
     if find_spec("wandb") is None:
         raise MissingExtra.of("wandb", "wandb", "automl sync")
     if arguments.dry_run:
-        print(_safe_lines("\n".join(describe(RunFolder.existing(arguments.run).wandb))))
+        print(_safe_lines("\n".join(describe_run(RunFolder.existing(arguments.run)))))
         return 0
-    done = send(RunFolder.existing(arguments.run).wandb, lambda line: print(line, file=sys.stderr))
+    done = sync_run(RunFolder.existing(arguments.run), lambda line: print(safe(line), file=sys.stderr))
     print(f"{done.sent} runs sent to W&B" + (f", {done.left} not" if done.left else ""))
     for problem in done.problems:
         print(f"W&B: {safe(problem)}", file=sys.stderr)

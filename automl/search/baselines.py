@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from automl.data.prepare import read_part
+from automl.leaderboard.run_info import baseline_spec
 from automl.leaderboard.store import RunFolder, now, write_atomically
 from automl.models.base import ModelFamily
 from automl.models.blocks import autocast_dtype, count_parameters
@@ -78,14 +79,7 @@ class BaselineRunner:
                 self._tracker.trial_ended(spec, result)
 
     def _spec(self, name: str, contender: Contender) -> TrialSpec:
-        contest, prepared = self._contest, self._prepared
-        row = Contender(name=name, checkpoint=contender.checkpoint, family=contender.family, adaptation="baseline")
-        return TrialSpec(
-            id=f"baseline-{slug(name)}", kind="baseline", contender=row, recipe={}, seed=contest["trial_seed"],
-            horizon_samples=contest["horizon_samples"], rungs=(), split_fingerprint=contest["split_fingerprint"],
-            data_directory=str(prepared.directory), run_directory=str(self._folder.path), task=contest["task"],
-            metric=contest["metric"], schema=prepared.schema,
-        )  # fmt: skip
+        return baseline_spec(self._contest, name, contender, self._prepared.directory, self._folder.path)
 
     def _fit(self, name: str, baseline: Baseline, contender: Contender) -> TrialResult:
         started_at, spec = now(), self._spec(name, contender)

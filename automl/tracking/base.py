@@ -34,6 +34,8 @@ class RunInfo:
     environment: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     """The data's name, classes and findings by kind; no row is quoted."""
+    fingerprint: str = ""
+    """Tells this run from every other, and is always the same; '' where that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,12 +144,15 @@ def run_id(token: str, trial: str) -> str:
     return f"{whole[: _LONGEST_ID - 13]}-{sha256(whole.encode()).hexdigest()[:12]}"
 
 
-def benchmark_token(directory: Path, name: str) -> str:
-    """What all ids of this benchmark begin with; kept in a file, so that a resumed run finds its own."""
+def benchmark_token(directory: Path, name: str, fingerprint: str = "") -> str:
+    """What all ids of this benchmark begin with; kept in a file, so that a resumed run finds its own.
+
+    fingerprint: see RunInfo. With it the ids are the same also where the file was lost.
+    """
     file = directory / "benchmark-id"
     if file.exists() and (token := file.read_text(encoding="utf-8").strip()):
         return token
     directory.mkdir(parents=True, exist_ok=True)
-    token = f"{slug(name)[:40]}-{secrets.token_hex(4)}"
+    token = f"{slug(name)[:40]}-{fingerprint or secrets.token_hex(4)}"
     file.write_text(token + "\n", encoding="utf-8")
     return token

@@ -51,7 +51,7 @@ class MlflowTracker(BackgroundTracker):
     # -- the tracker's events, on the driver's thread ------------------------------------------------------
 
     def start(self, info: RunInfo) -> None:
-        self._token = benchmark_token(info.run_directory / "mlflow", info.name)
+        self._token = benchmark_token(info.run_directory / "mlflow", info.name, info.fingerprint)
         self._begin(info, lambda: self._connect(info))
 
     def close(self, status: str) -> None:

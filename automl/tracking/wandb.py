@@ -84,13 +84,16 @@ class WandbTracker(BackgroundTracker):
         self._mode, reason = choose_mode(self._asked_mode)
         if reason:
             self._tell(reason)
-        if self._mode == "disabled":
-            return
+        if self._mode != "disabled":
+            self._settle(info)
+            self._begin(info, lambda: self._start_benchmark(info))
+
+    def _settle(self, info: RunInfo) -> None:
+        """Fix where W&B writes, and what the ids of its runs begin with."""
         self._directory = self._directory or info.run_directory / "wandb"
         if self._directory.name != "wandb":
             self._directory /= "wandb"  # W&B would make it itself, and only there
-        self._token = benchmark_token(self._directory, info.name)
-        self._begin(info, lambda: self._start_benchmark(info))
+        self._token = benchmark_token(self._directory, info.name, info.fingerprint)
 
     def close(self, status: str) -> None:
         self._wind_up(

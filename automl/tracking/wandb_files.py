@@ -63,24 +63,30 @@ def merged(runs: list[WandbRun]) -> list[WandbRun]:
             first.history += run.history
             first.artifacts += run.artifacts
             first.summary |= run.summary
+            first.notes, first.tags = run.notes or first.notes, tuple(dict.fromkeys((*first.tags, *run.tags)))
+            first.exit_code = first.exit_code if run.exit_code is None else run.exit_code
     return sorted(whole.values(), key=lambda run: run.name)
 
 
 def read_run(path: Path) -> WandbRun:
     """What a file says, as far as it goes: a writer that was cut off leaves the beginning."""
+    from google.protobuf.message import DecodeError
     from wandb.proto import wandb_internal_pb2
 
     run = WandbRun(path=path)
     for body in _records(path):
         record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
-        record.ParseFromString(body)
+        try:
+            record.ParseFromString(body)
+        except DecodeError:  # what follows is not what was written
+            break
         _apply(run, record)
     return run
 
 
 def _records(path: Path) -> Iterator[bytes]:
     data = path.read_bytes()
-    if len(data) < FILE_HEADER.size:
+    if not any(data[: FILE_HEADER.size]) or len(data) < FILE_HEADER.size:  # as a disk leaves what it never wrote
         return
     magic, number, _ = FILE_HEADER.unpack_from(data)
     if (magic, number) != (b":W&B", 0xBEE1):
