@@ -2,6 +2,7 @@
 
 From the driver, because a worker that is killed loses up to 32 KiB of its run, and because Tune's own
 callback starts two actors per trial and delays the sweep; with several workers it is rank 0 that reports.
+W&B's own system metrics are then the driver's; those of the workers come with their evaluations (resources.py).
 trials.jsonl stays the truth; W&B is a copy of it. What could not be sent lies in the run folder (wandb_sync.py).
 """
 
