@@ -322,21 +322,21 @@ class LiveView(Tracker):
             head = f"{self._phase_told}  {seconds_text(self._clock() - self._began)}"
             if left is not None and self._phase in ("search", "finals"):
                 head += f", about {seconds_text(left)} left"
-            return Group(Text(head, style="bold"), table, *([self._rungs()] if wide else []))
+            return Group(Text(head, style="bold"), table, *(self._rungs() if wide else []))
 
-    def _rungs(self) -> RenderableType:
+    def _rungs(self) -> list[RenderableType]:
         """How the trials of each contender stand at the rungs; nothing where there is no trial."""
         found = {name: standing.at_rungs() for name, standing in self._standings.items()}
         rungs = sorted({rung for of_contender in found.values() for rung in of_contender})
         if not rungs:
-            return Text()
+            return []
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("trials at the rungs", overflow="ellipsis", no_wrap=True)
         for rung in rungs:
             table.add_column(f"{rung:,} samples", no_wrap=True)
         for name, of_contender in found.items():
             table.add_row(Text(safe(name)), *(Text(str(of_contender.get(rung, ""))) for rung in rungs))
-        return Group("", table)
+        return ["", table]
 
     def _cells(self, name: str, standing: Standing, wide: bool) -> list[str]:
         higher = self._info.higher_is_better if self._info else True

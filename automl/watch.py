@@ -49,10 +49,10 @@ def frame(folder: RunFolder, console: Console) -> RenderableType:
     results = folder.trials()
     ended = {result.id for result in results}
     done = folder.leaderboard_json.exists()
-    last = max((_when(result.ended_at) for result in results), default=began)
+    last = max((_when(result.ended_at) for result in (*results, *folder.baselines())), default=began)
     deserted = not done and is_driven(folder.path) is False
     until = last if done or deserted else datetime.now(UTC)
-    elapsed = (until - began).total_seconds() if began and until else 0.0
+    elapsed = max(0.0, (until - began).total_seconds()) if began and until else 0.0
     unfinished = [spec for spec in folder.started() if spec.id not in ended] if not done else []
     phase = "interrupted" if deserted else _phase(folder, contest, whereabouts.phase)
     view = LiveView.of_records(_info(folder, contest), console, elapsed, phase)
@@ -83,7 +83,7 @@ def _phase(folder: RunFolder, contest: dict[str, Any], told: str) -> str:
     if folder.leaderboard_json.exists():
         return "done"
     if told == "baselines":
-        return f"{told}, {len(folder.baselines())} of {len(contest['baselines'])} done,"
+        return f"{told} ({len(folder.baselines())} of {len(contest['baselines'])} done)"
     if told:
         return told
     return "finals" if len(folder.read_winners()) >= len(contest["contenders"]) else "search"

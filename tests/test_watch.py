@@ -19,7 +19,7 @@ from automl.cli import main
 from automl.errors import RunFolderError
 from automl.leaderboard.driver import LOCK, is_driven
 from automl.leaderboard.listing import list_runs
-from automl.leaderboard.store import RunFolder
+from automl.leaderboard.store import RunFolder, now
 from automl.leaderboard.whereabouts import WhereaboutsFile, read_whereabouts
 from automl.watch import watch
 from tests.leaderboard.run_folder import Contest, Plan
@@ -87,6 +87,17 @@ def test_rungs_tell_how_many_trials_came_were_stopped_and_are_to_come(folder: Ru
     assert good.rstrip().endswith("  2, 1 to come")
 
 
+def test_a_baseline_is_a_record_like_another(folder: RunFolder) -> None:
+    with folder.lock():
+        assert "year" in last_record(folder) or "h" in last_record(folder), "the records of this folder are old"
+        folder.append_trial(replace(folder.baselines()[0], id="baseline-new", ended_at=now()))
+        assert last_record(folder).split()[3] == "s"
+
+
+def last_record(folder: RunFolder) -> str:
+    return next(line for line in shown(folder).splitlines() if line.startswith("last record"))
+
+
 def test_a_resumed_driver_still_knows_what_running_trials_had_reached(folder: RunFolder) -> None:
     from tests.test_progress import contender, info, spec
 
@@ -106,7 +117,7 @@ def test_the_phase_is_the_drivers_word_and_that_of_the_records_where_there_is_no
         driver = WhereaboutsFile(folder)
         for name, told in (
             ("probes", "probes  "),
-            ("baselines", "baselines, 2 of 2 done,  "),
+            ("baselines", "baselines (2 of 2 done)  "),
             ("report", "report  "),
         ):
             driver.phase(name)
