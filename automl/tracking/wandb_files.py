@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,13 @@ def merged(runs: list[WandbRun]) -> list[WandbRun]:
             first.notes, first.tags = run.notes or first.notes, tuple(dict.fromkeys((*first.tags, *run.tags)))
             first.exit_code = first.exit_code if run.exit_code is None else run.exit_code
     return sorted(whole.values(), key=lambda run: run.name)
+
+
+def wait_for_ends(files: Iterable[Path], seconds: float) -> None:
+    """Wait, so long at most, until every run's end is in its file: W&B's service writes on after a run was ended."""
+    waiting, deadline = list(files), time.monotonic() + seconds
+    while (waiting := [file for file in waiting if read_run(file).exit_code is None]) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def read_run(path: Path) -> WandbRun:

@@ -11,11 +11,13 @@ from automl.errors import RunFolderError
 from automl.tracking.base import Insights, RunInfo
 from automl.tracking.describe import RESOURCES, STEP, benchmark_token, run_id
 from automl.tracking.wandb import WandbTracker
-from automl.tracking.wandb_files import WandbRun, read_run, run_files
+from automl.tracking.wandb_files import WandbRun, read_run, run_files, wait_for_ends
 from automl.types import TrialResult, TrialSpec
 
 SUPERSEDED = ".superseded"
 """Put behind the name of a file whose run was written anew: it is neither read nor sent any more."""
+
+SECONDS_TO_WRITE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +82,14 @@ def rebuild(
     if not found.count:
         return 0
     tracker = _Rebuilding(project, "offline", directory, share_examples, entity, note)
+    before = set(run_files(directory))
     tracker.begin(records.info, found)
     for spec, result in found.trainings:
         tracker.tell(spec, result)
     if found.benchmark:
         tracker.tell_board(records)
     tracker.close("done" if records.board is not None else "interrupted")
+    wait_for_ends(set(run_files(directory)) - before, SECONDS_TO_WRITE)
     for run in tracker.superseded:
         run.path.rename(run.path.with_name(run.path.name + SUPERSEDED))
     return found.count

@@ -22,7 +22,7 @@ from tests.leaderboard.run_folder import Contest, Plan
 
 pytest.importorskip("wandb")
 from automl.tracking.wandb import WandbTracker  # noqa: E402
-from automl.tracking.wandb_files import WandbRun, merged, read_run, run_files  # noqa: E402
+from automl.tracking.wandb_files import WandbRun, merged, read_run, run_files, wait_for_ends  # noqa: E402
 from automl.tracking.wandb_rebuild import rebuild  # noqa: E402
 from tests.tracking.wandb_server import KEY, wandb_server  # noqa: E402
 
@@ -86,6 +86,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     files = {"report": folder.report_html, "leaderboard": folder.leaderboard_md}
     tracker.board(board.to_json(), files, insights_of(folder, board))
     tracker.close("done")
+    wait_for_ends(run_files(folder.wandb), 60)
     return folder
 
 
