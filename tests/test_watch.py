@@ -127,6 +127,21 @@ def test_the_phase_is_the_drivers_word_and_that_of_the_records_where_there_is_no
     assert shown(folder).splitlines()[1].startswith("interrupted")
 
 
+def test_a_play_off_that_runs_is_the_phase_and_is_counted_apart(folder: RunFolder) -> None:
+    from tests.test_progress import contender, spec
+
+    folder.write_contest(folder.read_contest() | {"folds": {"count": 3}})
+    folder.append_started(
+        replace(spec(0), id="good-playoff-000-2", contender=contender("good"), kind="playoff", fold=2)
+    )
+    WhereaboutsFile(folder).phase("search")
+    with folder.lock():
+        lines = shown(folder).splitlines()
+    assert lines[1].startswith("play-off")
+    good = next(line for line in lines if line.startswith("good"))
+    assert "0/4" in good.split(), "two of its trials were whole, and there are two further folds"
+
+
 def test_a_run_whose_process_was_killed_is_told_to_be_interrupted(folder: RunFolder) -> None:
     from tests.test_progress import contender, spec
 
