@@ -13,6 +13,7 @@ from automl.config import RunRequest
 from automl.leaderboard.fold_notes import fold_advice, fold_plan
 from automl.leaderboard.folds import folds_of
 from automl.leaderboard.planned import read_plan, write_plan
+from automl.leaderboard.planning import detectable_difference
 from automl.leaderboard.quantities import about, about_range, data_size
 from automl.leaderboard.store import RunFolder
 from automl.search.estimate import Estimate, Range, RunEstimate, estimate_run
@@ -176,6 +177,9 @@ def _subjects(contest: Mapping[str, Any], estimate: RunEstimate) -> Iterator[tup
     told = f"differences of {_points(estimate.detectable_validation)} or more {fewer}"
     if (advice := fold_advice(contest)) is not None:
         told += f"; {advice}"
+    if (folds := folds_of(contest)) is not None and contest["budget"]["trials"] != 1:
+        judged = sum(contest["folds"]["validation"][:folds])
+        told += f"; of {_points(detectable_difference(judged, None))} in the play-off ({judged:,} rows on all folds)"
     yield "in search", told
     yield "assumed", f"of two models one is right and the other wrong on {estimate.disagreement:.0%} of the rows"
     for one in estimate.contenders:

@@ -12,6 +12,7 @@ from automl.search.slots import Slots
 from automl.types import Probe
 
 ROWS = {"train": 1_000, "validation": 100, "test": 200}
+FIVE = {"count": 5, "validation": [100] * 5}
 HORIZON = 3_000  # three epochs: evaluated at its thirds, which are the rungs
 NAMES = ("one/full", "two/full")
 GIB = 2**30
@@ -72,18 +73,18 @@ def test_a_search_costs_least_where_every_trial_is_stopped_that_may_be_and_most_
 
 
 def test_a_play_off_trains_the_three_that_lead_on_every_further_fold() -> None:
-    once, folded = only(estimate()), only(estimate(folds={"count": 5}))
+    once, folded = only(estimate()), only(estimate(folds=FIVE))
     assert [after - before for before, after in zip(once.search_seconds, folded.search_seconds, strict=True)] == [
         pytest.approx(3 * 4 * 40)
     ] * 2
     assert (once.playoffs, folded.playoffs) == ((0, 0), (12, 12))
-    assert only(estimate(folds={"count": 5}, budget={"trials": 1, "device_seconds": None})).playoffs == (0, 0)
-    (told,) = [
-        line for line in plan_sentences(contest(folds={"count": 5}), estimate(folds={"count": 5})) if "one/" in line
-    ]
-    assert "12 trials and 12 trainings of the play-off in" in told
+    assert only(estimate(folds=FIVE, budget={"trials": 1, "device_seconds": None})).playoffs == (0, 0)
+    told = plan_sentences(contest(folds=FIVE), estimate(folds=FIVE))
+    assert "12 trials and 12 trainings of the play-off in" in told[0]
+    (shows,) = [line for line in told if line.startswith("plan: in search")]
+    assert shows.endswith("of 4.0 points in the play-off (500 rows on all folds)")
     paid = {"trials": None, "device_seconds": 1_000.0, "search_share": 0.6}
-    once, folded = only(estimate(budget=paid)), only(estimate(budget=paid, folds={"count": 5}))
+    once, folded = only(estimate(budget=paid)), only(estimate(budget=paid, folds=FIVE))
     assert folded.trials[0] == once.trials[0] // 2, "half of the search's share is kept for it"
     assert folded.search_seconds[1] <= 600
     assert folded.playoffs == (6, 12), "300 s pay for two folds of three; more where trials are stopped early"
