@@ -206,6 +206,7 @@ class WandbTracker(BackgroundTracker):
         aliases = [*(["best"] if best else []), f"rank-{model.rank}", model.final.contender.slug]
         artifact = wandb_board.model_artifact(self._info, model)
         run = self._reopen(model.final, finish_timeout=SECONDS_TO_SEND_A_MODEL)
+        run.tags = tuple(dict.fromkeys((*run.tags, "completed")))  # W&B keeps the tags that it was told last
         self._artifact(lambda: run.log_artifact(artifact, aliases=aliases))
         self._finish(run, 0)
 

@@ -256,8 +256,8 @@ def test_a_server_that_cannot_be_reached_neither_slows_nor_ends_the_run(
         port = free.getsockname()[1]
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
-    monkeypatch.setitem(tracking._SETTINGS, "init_timeout", 3.0)
-    monkeypatch.setitem(tracking._SETTINGS, "login_timeout", 3.0)
+    monkeypatch.setitem(tracking._SETTINGS, "init_timeout", 1.0)
+    monkeypatch.setitem(tracking._SETTINGS, "login_timeout", 1.0)
     lines: list[str] = []
     tracker = WandbTracker("my-project", "online", note=lines.append)
     started = time.monotonic()

@@ -72,6 +72,7 @@ def test_a_run_is_seen_in_wandb_as_it_was(server: WandbServer, tmp_path: Path) -
     assert told == [(80, 0.6, None), (120, None, 60.5), (160, 0.8, 61.5)]
     assert {run.exit_code for name, run in runs.items() if not name.endswith("/002")} == {0}
     assert runs["all-minilm-l6-v2/full/002"].exit_code == 1
+    assert "completed" in runs["all-minilm-l6-v2/full/final-seed-11"].tags, "also after its model was sent"
     [model] = [one for one in server.artifacts if one["type"] == "model"]
     assert set(model["aliases"]) == {"best", "rank-1", "all-minilm-l6-v2-full", "latest"}
     assert "reviews-data" in runs["all-minilm-l6-v2/full/final-seed-11"].uses
