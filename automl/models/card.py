@@ -197,9 +197,9 @@ def _training(row: LeaderboardRow, contest: Mapping[str, Any], checkpoint: Mappi
 
 
 def _data(contest: Mapping[str, Any], split: Mapping[str, Any]) -> list[str]:
-    counts = ", ".join(f"{count:,} {part}" for part, count in contest["counts"].items())
-    of = " (of the first cut)" if contest.get("folds") else ""
-    lines = ["## Data", "", f"Rows: {counts}{of}. Split: {plain(split.get('strategy', 'given'))},"]
+    of = dict.fromkeys(("train", "validation"), " in the first cut") if contest.get("folds") else {}
+    counts = ", ".join(f"{count:,} {part}{of.get(part, '')}" for part, count in contest["counts"].items())
+    lines = ["## Data", "", f"Rows: {counts}. Split: {plain(split.get('strategy', 'given'))},"]
     lines[-1] += f" fingerprint `{contest['split_fingerprint']}`."
     if contest["class_counts"]:
         lines += ["", "| class | training rows |", "|---|---|"]

@@ -168,4 +168,5 @@ def test_folds_are_told_of_the_recipe_and_of_the_rows(tmp_path: Path) -> None:
     assert "fold" not in card(tmp_path).replace("folder", "")
     text = card(tmp_path, folds={"count": 5, "train": [80], "validation": [20]})
     assert "judged on the first of 5 folds, the recipes that led on the others too" in text
-    assert "(of the first cut)" in text
+    assert "train in the first cut, " in text
+    assert "test in the first cut" not in text
