@@ -64,12 +64,13 @@ def playoff_table(
     No lines without folds, or where nothing played.
     """
     numbers = [str(number) for number in range(1, (folds_of(contest) or 0) + 1)]
-    head = ("contender", "recipe of", "mean", *(f"fold {number}" for number in numbers))
+    head = ("contender", "trial", "mean", *(f"fold {number}" for number in numbers))
     rows = []
     for name, winner in winners.items():
         for one in (winner or {}).get("playoff") or ():
             told = [score(one["values"][number], metric) if number in one["values"] else "–" for number in numbers]
-            rows.append((name, one["trial"], _mean(one, metric), *told))
+            number = one["trial"].rpartition("-")[2].lstrip("0") or "0"
+            rows.append((name, number, _mean(one, metric), *told))
     return head, rows
 
 

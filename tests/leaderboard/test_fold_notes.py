@@ -75,11 +75,11 @@ def test_who_won_by_which_mean_is_told_beside_who_had_led(
 
 
 def test_a_play_off_is_a_table_of_folds() -> None:
-    played = [standing("a-1", 0.8, 0.65), standing("a-2", 0.9, None) | {"values": {"1": 0.9}}]
+    played = [standing("a-full-012", 0.8, 0.65), standing("a-full-000", 0.9, None) | {"values": {"1": 0.9}}]
     winners = {"a/full": {"trial": "a-1", "playoff": played}, "b/full": {"trial": "b-0"}}
     head, rows = playoff_table(FOLDED | {"folds": {"count": 3}}, winners, get_metric("accuracy"))
-    assert head == ("contender", "recipe of", "mean", "fold 1", "fold 2", "fold 3")
-    assert rows == [("a/full", "a-1", "65.0", "80.0", "50.0", "–"), ("a/full", "a-2", "failed", "90.0", "–", "–")]
+    assert head == ("contender", "trial", "mean", "fold 1", "fold 2", "fold 3")
+    assert rows == [("a/full", "12", "65.0", "80.0", "50.0", "–"), ("a/full", "0", "failed", "90.0", "–", "–")]
     assert playoff_table(SMALL, {"a/full": {"trial": "a-1"}}, get_metric("accuracy"))[1] == []
 
 
