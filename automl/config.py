@@ -109,6 +109,9 @@ class RunRequest(BaseModel):
     workers_mode: WorkersMode = Field(
         "train", description="start workers with Ray Train for each trial, or keep a group for trial after trial"
     )
+    shard: bool = Field(
+        False, description="spread each model over the workers of a trial (FSDP2), for what one GPU cannot hold"
+    )
     checkpoint_every: Duration = Field(
         None,
         description="device time between two checkpoints of a training, for what goes on after a loss (default 60s)",
@@ -171,6 +174,10 @@ class RunRequest(BaseModel):
     def _consistent(self) -> RunRequest:
         if self.trials is not None and self.budget is not None:
             raise ValueError("--trials and --budget are both given; a run has one of them")
+        if self.shard and self.workers == 1:
+            raise ValueError("--shard spreads a model over workers, and there is 1; give --workers 2 or more with it")
+        if self.shard and self.compile:
+            raise ValueError("--shard and --compile are both given; models in shards are not compiled: leave one out")
         if not self.adapt:
             raise ValueError("--adapt names no adaptation; expected some of full, frozen, lora")
         if self.text is not None and not 1 <= len(self.text) <= 2:

@@ -43,7 +43,7 @@ def examine(directory: Path | None = None) -> list[Check]:
     place = directory or Path.cwd()
     checks: tuple[Callable[[], Check], ...] = (
         _python, _cores, _memory, lambda: _disk(place), _torch, _precision, _gpu, _libraries, _ray,
-        _hub, _wandb,
+        _workers, _hub, _wandb,
     )  # fmt: skip
     return [check() for check in checks]
 
@@ -150,6 +150,29 @@ def _ray() -> Check:
     address = os.environ.get("RAY_ADDRESS")
     where = "a cluster is named in RAY_ADDRESS" if address else "a run starts its own, on this machine"
     return Check(name="Ray", works=True, found=f"{version}, {where}", needed=True)
+
+
+def _workers() -> Check:
+    """Through what the workers of a training would speak with each other, and whether they could share its model."""
+    if _imports("torch")[0] is None:
+        return Check(name="workers", works=False, found="not known without torch", todo=_OWN)
+    from torch import cuda, distributed
+
+    if not distributed.is_available():
+        todo = "Leave out --workers, or install a torch build with torch.distributed"
+        return Check(name="workers", works=False, found="this torch has no torch.distributed", todo=todo)
+    backend = "nccl" if cuda.is_available() else "gloo"
+    if backend == "nccl" and not distributed.is_nccl_available():
+        todo = "Leave out --workers, or install a torch build with NCCL"
+        return Check(name="workers", works=False, found="this torch has no NCCL for its GPUs", todo=todo)
+    shards, reason = _imports("torch.distributed.fsdp")
+    if shards is None:
+        return Check(
+            name="workers", works=False, found=reason, todo="Leave out --shard, or install torch 2.6 or newer"
+        )
+    return Check(
+        name="workers", works=True, found=f"several exchange over {backend}; --shard spreads a model over them"
+    )
 
 
 def _hub() -> Check:

@@ -166,6 +166,7 @@ class TrialSpec(_Plain):
     away: paths are the driver's, and every node fetches what it needs; None: all nodes see these paths.
     micro_batch: most rows at once on each worker, as earlier trainings of the contender found out; None: all.
     patience_samples: a training ends that has not improved on validation for so many samples; None: none does.
+    shard: several workers share the model, each keeping its part, instead of having it whole (training/sharding.py).
     fold: the cut of the training and validation rows that it uses, counted from 1; None: the one that there is.
     checkpoint_seconds: device time between two checkpoints, which a retry goes on from; None: as the loop thinks fit.
     """
@@ -188,6 +189,7 @@ class TrialSpec(_Plain):
     patience_samples: int | None = None
     gradient_checkpointing: bool = False
     compile: bool = False
+    shard: bool = False
     fold: int | None = None
     checkpoint_seconds: float | None = None
     away: Away | None = None
@@ -251,8 +253,7 @@ class TrialResult(_Plain):
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         nested = {"cost": Cost.from_json(values["cost"]), "curve": tuple(values["curve"])}
         nested["notes"] = tuple(values.get("notes", ()))
-        known = cls.__dataclass_fields__
-        return cls(**{k: v for k, v in {**values, **nested}.items() if k in known})
+        return super().from_json({**values, **nested})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,8 +290,7 @@ class Probe(_Plain):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
-        return cls(**{**known, "notes": tuple(values.get("notes", ()))})
+        return super().from_json({**values, "notes": tuple(values.get("notes", ()))})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -390,8 +390,7 @@ class LeaderboardRow(_Plain):
         lists["slices"] = tuple(SliceScore.from_json(one) for one in values.get("slices", ()))
         lists["pareto"] = tuple(values.get("pareto", ()))
         lists["metric_intervals"] = {k: (low, high) for k, (low, high) in values.get("metric_intervals", {}).items()}
-        known = cls.__dataclass_fields__
-        return cls(**{k: v for k, v in {**values, **lists}.items() if k in known})
+        return super().from_json({**values, **lists})
 
 
 def slug(name: str) -> str:

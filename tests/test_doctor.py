@@ -25,6 +25,11 @@ def test_everything_that_a_run_needs_works_in_the_test_environment(checks: list[
     assert {"Python", "torch", "Ray", "libraries"} == {check.name for check in checks if check.needed}
 
 
+def test_what_workers_exchange_over_is_told(checks: list[Check]) -> None:
+    assert found(checks, "workers").works
+    assert found(checks, "workers").found.startswith("several exchange over ")
+
+
 def test_what_does_not_work_says_what_to_do_or_what_happens_instead(checks: list[Check]) -> None:
     assert all(check.todo or ";" in check.found for check in checks if not check.works)
 

@@ -157,7 +157,8 @@ def draw_up(
     sampler, sampler_reason = choose_sampler(request.sampler, list(spaces.values()), request.contender_budget.trials)
     deviations = []
     if request.workers > 1:
-        deviations.append(f"every training ran on {request.workers} workers")
+        spread = ", which shared its model" if request.shard else ""
+        deviations.append(f"every training ran on {request.workers} workers{spread}")
     return {
         "name": Path(request.out or request.run_name).name,
         "task": task.name,
@@ -199,6 +200,7 @@ def draw_up(
         "compute": {
             "gradient_checkpointing": request.gradient_checkpointing,
             "compile": request.compile,
+            "shard": request.shard,
             "checkpoint_seconds": request.checkpoint_every,
         },
         "deviations": deviations,

@@ -27,7 +27,7 @@ from automl.types import Budget, Probe
 
 Range = tuple[float, float]
 _ADAM_STATES = 2
-"""Beside every weight that learns, a checkpoint holds two running means of the optimizer."""
+"""Beside every weight that learns, checkpoints and memory hold two running means of the optimizer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,8 @@ class _Sums:
         self._limit: float | None = contest.get("time_limit_seconds")
         stored = sum(one.cache_bytes_per_row * sum(self._rows.values()) for one in all_probes.values()
                      if one.stores_activations)  # fmt: skip
-        self._too_large = probe.stores_activations and stored > min(QUOTA_BYTES, free // 5)
+        self._sharded = bool(contest.get("compute", {}).get("shard"))  # then nothing is stored
+        self._too_large = probe.stores_activations and (self._sharded or stored > min(QUOTA_BYTES, free // 5))
         self.model_bytes = probe.model_bytes
 
     def estimate(self) -> Estimate:
@@ -154,9 +155,18 @@ class _Sums:
             search_seconds=search,
             finals=finals,
             finals_seconds=finals_seconds,
-            peak_memory_bytes=self._probe.peak_memory_bytes,
+            peak_memory_bytes=self._peak_memory_bytes,
             machine_bytes=self._probe.machine_bytes,
         )
+
+    @property
+    def _peak_memory_bytes(self) -> int:
+        """Of one worker. The probe's has the whole model, and of one in shards a part of all that learns by it."""
+        probe = self._probe
+        if not self._sharded:
+            return probe.peak_memory_bytes
+        cut = probe.model_bytes + probe.learning_bytes * (1 + _ADAM_STATES)
+        return max(probe.peak_memory_bytes - round(cut * (1 - 1 / self._slots.workers)), 0)
 
     # -- one training ------------------------------------------------------------------------------------
 

@@ -86,6 +86,7 @@ def describe_plan(request: RunRequest, contest: dict[str, Any], prepared: Prepar
         f"each contender gets {share}; every trial sees {contest['horizon_samples']:,} samples "
         f"({contest['max_epochs']} epochs) unless it is stopped at {contest['rungs'][0]:,}"
         + (f" or has not improved for {patience:,}" if (patience := contest.get("patience_samples")) else ""),
+        *shards_told(request),
         *fold_plan(contest),
         f"sampler: {contest['sampler']} ({contest['reasons']['sampler']})",
         f"finals: each winner and its untuned default on seeds {', '.join(map(str, contest['seeds']))}",
@@ -102,6 +103,15 @@ def describe_plan(request: RunRequest, contest: dict[str, Any], prepared: Prepar
     lines.append(f"yardsticks: {', '.join(contest['baselines'])}")
     subjects = [f"{subject:<11}{text}" for subject, text in _subjects(contest, estimate)]
     return "\n".join([*lines, "", *_cost_table(estimate, folds_of(contest) is not None), *subjects])
+
+
+def shards_told(request: RunRequest) -> Iterator[str]:
+    """The line that says over how many workers each model is spread, where it is."""
+    if request.shard:
+        yield (
+            f"workers: {request.workers} in each training, over which its model is sharded: each keeps a "
+            f"{1 / request.workers:.0%} share of parameters, gradients and moments"
+        )
 
 
 def _head(folded: bool) -> tuple[str, ...]:

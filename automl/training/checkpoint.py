@@ -15,17 +15,20 @@ import torch
 from torch import nn
 
 from automl.training.optimizer import BlockwiseOptimizer
+from automl.training.sharding import cut_like, whole
 
 MOST_DISK_SHARE = 0.5
 """Checkpoints of unfinished trainings take at most this share of the space that is free without them."""
 
 
-def save_checkpoint(file: Path, model: nn.Module, optimizer: BlockwiseOptimizer, state: dict[str, Any]) -> bool:
+def save_checkpoint(
+    file: Path, model: nn.Module, optimizer: BlockwiseOptimizer, state: dict[str, Any], rank: int = 0
+) -> bool:
     """Write everything that a bit-exact continuation needs, whole or not at all; whether there was room for it.
 
     A checkpoint saves time where a process dies, and is never worth a full disk: without room the last one stays.
+    Of several workers rank 0 writes it; all call this where the model is in shards, which are put together for it.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     learning = {name: value for name, value in model.named_parameters() if value.requires_grad}
     values = {
         **state,
@@ -33,6 +36,10 @@ def save_checkpoint(file: Path, model: nn.Module, optimizer: BlockwiseOptimizer,
         "buffers": dict(model.named_buffers()),
         "optimizer": optimizer.state_dict(),
     }
+    values = whole(values, keep=rank == 0)
+    if rank > 0:
+        return True
+    file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f"{file.name}.{os.getpid()}")
     if not has_room(file.parent, _bytes(values)):
         return False
@@ -62,17 +69,21 @@ def _bytes(values: Any) -> int:
 
 
 def load_checkpoint(
-    file: Path, model: nn.Module, optimizer: BlockwiseOptimizer, device: torch.device
+    file: Path, model: nn.Module, optimizer: BlockwiseOptimizer, device: torch.device, sharded: bool = False
 ) -> dict[str, Any] | None:
-    """Put a stored state back and return what `save_checkpoint` was given; None where there is none."""
+    """Put a stored state back and return what `save_checkpoint` was given; None where there is none.
+
+    device: to which the stored values are read. sharded: of each this worker needs a part, and reads no more.
+    """
     if not file.exists():
         return None
-    values: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    place = torch.device("cpu") if sharded else device
+    values: dict[str, Any] = torch.load(file, map_location=place, weights_only=True, mmap=sharded)
     optimizer.load_state_dict(values["optimizer"])
     parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
     with torch.no_grad():
         for name, value in values["parameters"].items():
-            parameters[name].copy_(value)
+            parameters[name].copy_(cut_like(value, parameters[name]))
         for name, value in values["buffers"].items():
             buffers[name].copy_(value)
     return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +25,18 @@ class Report:
     earlier: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     micro_batch: int | None = None
+
+
+@dataclass
+class Outcome:
+    """What a whole training leaves."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    predictions_file: str | None = None
+    model_dir: str | None = None
+    parameters: int = 0
+    trainable_parameters: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 class Context(Protocol):

@@ -32,36 +32,48 @@ def predict_rows(
     tick: Callable[[], None] = lambda: None,
     context: Context | None = None,
     at_once: RowsAtOnce | None = None,
+    sharded: bool = False,
 ) -> NDArray[np.float32]:
     """Predictions in the order of the rows; the model is left in eval mode.
 
     context: of several workers, each predicts every so many-th batch, and all get all predictions; the batches
     are those of one worker, so the predictions are as well.
     at_once: rows per piece, halved where memory runs out. Raises NotOneRow where not even one row fits.
+    sharded: every pass of the model is an exchange, so all workers make equally many: those with fewer rows predict
+    one that is not asked for. Then memory may not run out: a MemoryError leaves the others waiting.
     """
     model.eval()
     context = context or Alone(device)
     at_once = at_once or RowsAtOnce(None, [])
     batches = sorted_batches(part.lengths, EVALUATION_ROWS)
     own = batches[context.rank :: context.world]
+    one_row, none = batches[0][:1], batches[0][:0]
+    if not own or (sharded and len(own) < math.ceil(len(batches) / context.world)):
+        own = [*own, none]  # it tells a worker without a batch what predictions look like
+    largest = [len(batch) if sharded else None for batch in batches[:: context.world]]
     shaped: NDArray[np.float32] | None = None
     problem: MemoryError | None = None
 
     def predict(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        batch = make_batch(part, rows)
+        batch = make_batch(part, rows if len(rows) else one_row)
         batch.pop("labels", None)
-        with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
-            return task.predict(model(**batch))
+        # what is gathered in inference mode could not be learned with afterwards
+        with (
+            torch.no_grad() if sharded else torch.inference_mode(),
+            torch.autocast(device.type, autocast, enabled=autocast is not None),
+        ):
+            return task.predict(model(**batch))[: len(rows)]
 
     try:
-        for indices in own or [batches[0][:1]]:  # one row tells a worker without a batch what predictions look like
-            predictions = _in_pieces(predict, indices, at_once)
+        for indices, most in zip(own, largest, strict=False):
+            predictions = _in_pieces(predict, indices, at_once, most)
             if shaped is None:
                 shaped = np.zeros((len(part), *predictions.shape[1:]), dtype=np.float32)
-            if own:
-                shaped[indices] = predictions
+            shaped[indices] = predictions
             tick()
     except MemoryError as ran_out:
+        if sharded:
+            raise
         problem = ran_out
     if any_worker(context, problem is not None):
         raise NotOneRow(str(problem or "out of memory in evaluation, on another worker"))
@@ -74,14 +86,22 @@ def predict_rows(
 
 
 def _in_pieces(
-    predict: Callable[[NDArray[np.int64]], NDArray[np.float32]], rows: NDArray[np.int64], at_once: RowsAtOnce
+    predict: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    rows: NDArray[np.int64],
+    at_once: RowsAtOnce,
+    together: int | None,
 ) -> NDArray[np.float32]:
+    """together: where all workers make equally many passes, the most rows that one of them has."""
     while True:
         try:
-            return np.concatenate([predict(piece) for piece in at_once.split(rows)])
+            return np.concatenate([predict(piece) for piece in at_once.split(rows, together or max(len(rows), 1))])
         except Exception as problem:
             if not is_out_of_memory(problem):
                 raise
+            if together is not None:
+                raise MemoryError(
+                    "out of memory in evaluation, on one of the workers of a model in shards"
+                ) from problem
         at_once.halve(len(rows), "in evaluation")
 
 

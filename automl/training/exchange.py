@@ -19,6 +19,13 @@ BUCKET_VALUES = 8 * 2**20
 """So many gradients are exchanged at a time: 32 MiB of float32."""
 
 
+def tells_of_a_broken_exchange(problem: BaseException) -> bool:
+    """Whether another worker is gone, in the words of a backend: those in which models in shards exchange."""
+    if isinstance(problem, torch.distributed.DistError):
+        return True
+    return isinstance(problem, RuntimeError) and "/gloo/" in str(problem)
+
+
 def any_worker(context: Context, is_so: bool) -> bool:
     """Whether it is so on any worker. Every worker asks at the same point."""
     if context.world == 1:

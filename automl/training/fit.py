@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import math
 import random
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +27,15 @@ from automl.training.adapters import LORA, LoraAdapters
 from automl.training.checkpoint import load_checkpoint, save_checkpoint
 from automl.training.clock import SlotClock
 from automl.training.compute import Compiled, recompute_activations
-from automl.training.context import Context, Report
+from automl.training.context import Context, Outcome, Report
 from automl.training.encoded import EncodedPart, encode_part
 from automl.training.evaluation import predict_rows, save_predictions, score_rows, standard_error
+from automl.training.exchange import any_worker
 from automl.training.frozen_prefix import NotStored, StoredActivations, StoreKey, store_activations
 from automl.training.memory import RowsAtOnce
 from automl.training.optimizer import BlockwiseOptimizer
 from automl.training.recipe import Recipe
+from automl.training.sharding import is_sharded, shard_model, whole
 from automl.training.step import GradientStep
 from automl.training.stream import batch_stream, evaluation_points
 from automl.training.unfreezing import Unfreezing
@@ -51,18 +51,6 @@ DIVERGED_STEPS = 3
 
 class Diverged(Exception):
     """The loss stopped being a number."""
-
-
-@dataclass
-class Outcome:
-    """What a whole training leaves."""
-
-    metrics: dict[str, float] = field(default_factory=dict)
-    predictions_file: str | None = None
-    model_dir: str | None = None
-    parameters: int = 0
-    trainable_parameters: int = 0
-    notes: list[str] = field(default_factory=list)
 
 
 def seed_everything(seed: int) -> None:
@@ -85,8 +73,10 @@ class Training:
         self.run_directory = Path(spec.run_directory)
         self.cache = self.run_directory / "cache" / spec.contender.slug
         self.outcome = Outcome()
+        self.sharded = is_sharded(spec, context)
         self.at_once = RowsAtOnce(spec.micro_batch, self.outcome.notes)
-        self.evaluated_at_once = RowsAtOnce(None, self.outcome.notes)
+        # of a model in shards both are found out by trainings that ended
+        self.evaluated_at_once = RowsAtOnce(spec.micro_batch if self.sharded else None, self.outcome.notes)
         self.curve: list[dict[str, Any]] = []
         self._activations: dict[int, StoredActivations] = {}
         self._cut: CutModel | None = None
@@ -121,19 +111,18 @@ class Training:
         assert self.train.labels is not None
         self.processor = self.family.load_processor(spec.contender.checkpoint)
         self.padding = self.family.padding(self.processor)
-        checkpoint, recipe = spec.contender.checkpoint, spec.recipe
-        self.model = self.family.load(checkpoint, self.task.head, spec.schema, recipe).to(self.device)
-        self.outcome.parameters = count_parameters(self.model)
+        recipe = spec.recipe
         self.rewritten: RewrittenRows | None = None
         if self.task.rewrites(recipe):
             self.rewritten = RewrittenRows(spec, self.task, self.family, self.processor, self.train.labels)
-        self.adapters: LoraAdapters | None = None
-        if spec.contender.adaptation == LORA:
-            self.adapters = LoraAdapters(self.model, self.family.lora_targets(self.model), recipe)
-        elif self.recipe.frozen_share == 0 and self.rewritten is None:  # other words may have other tokens
+        self._load_model(torch.device("cpu") if self.sharded else self.device)
+        # rewritten words may have other tokens, and a table in shards is no smaller for being cut twice
+        if self.adapters is None and self.recipe.frozen_share == 0 and self.rewritten is None and not self.sharded:
             inputs = self.train.own_values() if self.train.ragged else {}
             self._while_learning.enter_context(learning_used_rows(self.model, inputs, self.padding))
         self.blocks = self.family.blocks(self.model)
+        if self.sharded:
+            shard_model(self.blocks, self.context, self.autocast)
         self.unfreezing = Unfreezing(self.recipe, self.blocks.depth)
         self.optimizer = BlockwiseOptimizer(self.blocks, self.recipe, self.unfreezing)
         self._store_prefix()
@@ -150,7 +139,17 @@ class Training:
             self.autocast,
             spec.seed,
             self.at_once,
+            self.sharded,
         )
+
+    def _load_model(self, device: torch.device) -> None:
+        """The contender's model on a device, whole, with adapters where they are what learns."""
+        spec = self.spec
+        self.model = self.family.load(spec.contender.checkpoint, self.task.head, spec.schema, spec.recipe).to(device)
+        self.outcome.parameters = count_parameters(self.model)
+        self.adapters: LoraAdapters | None = None
+        if spec.contender.adaptation == LORA:
+            self.adapters = LoraAdapters(self.model, self.family.lora_targets(self.model), spec.recipe)
 
     def _store_prefix(self) -> None:
         depth = self.unfreezing.frozen_depth
@@ -162,6 +161,8 @@ class Training:
         try:
             if self.task.is_augmented(spec.recipe):
                 raise NotStored("inputs are augmented at random")
+            if self.sharded:  # workers build a store one after the other, and blocks in shards run on all together
+                raise NotStored("the model is in shards")
             if not self.blocks.cuttable:
                 raise NotStored(f"{type(self.model).__name__} cannot start in its middle")
             stored = {}
@@ -235,13 +236,13 @@ class Training:
         horizon, size = self.spec.horizon_samples, self.recipe.batch_size
         points = evaluation_points(horizon, self.spec.rungs, len(self.train))
         resume_file = self.run_directory / "checkpoints" / f"{self.spec.id}.resume.pt"
-        start = load_checkpoint(resume_file, self.model, self.optimizer, self.device)
+        start = load_checkpoint(resume_file, self.model, self.optimizer, self.device, self.sharded)
         seen, skip, losses, bad_steps = 0, 0, _Mean(), 0
         if start is not None:
             skip, self.curve = start["samples_seen"], start["curve"]
             losses.total, losses.weight = start["losses"]
             self.step.restore(start["step"])
-            self.evaluated_at_once.rows = start["evaluated_at_once"]
+            self.evaluated_at_once.lower(start["evaluated_at_once"])
             points = [p for p in points if p[0] > skip]
         saved_at, whole = self.clock.device_seconds, self.context.world == 1  # others' statistics come in at points
         for indices in batch_stream(self.train.lengths, size, self.spec.seed, horizon, self.even_groups):
@@ -268,16 +269,17 @@ class Training:
             if points and (whole or evaluated) and self._checkpoint_is_due(saved_at):
                 state = {"samples_seen": seen, "curve": self.curve, "losses": (losses.total, losses.weight)}
                 state |= {"step": self.step.state(), "evaluated_at_once": self.evaluated_at_once.rows}
-                if not save_checkpoint(resume_file, self.model, self.optimizer, state):
+                if not save_checkpoint(resume_file, self.model, self.optimizer, state, self.context.rank):
                     self._note("the disk had no room for a checkpoint")
                 saved_at = self.clock.device_seconds
         resume_file.unlink(missing_ok=True)
 
     def _checkpoint_is_due(self, saved_at: float) -> bool:
-        """Whether it is time for another one, or this machine is about to be taken away; rank 0 keeps them."""
+        """Whether it is time for another one, or this machine is about to be taken away; rank 0 says and keeps it."""
         asked, since = self.spec.checkpoint_seconds, self.clock.device_seconds - saved_at
         due = since >= (CHECKPOINT_SECONDS if asked is None else asked)
-        return self.context.rank == 0 and (due or (since >= LEAVING_SECONDS and self.context.leaving))
+        due = self.context.rank == 0 and (due or (since >= LEAVING_SECONDS and self.context.leaving))
+        return any_worker(self.context, due) if self.sharded else due  # all put the shards together
 
     def _out_of_patience(self, seen: int) -> bool:
         """Whether validation has not improved for the patience that all contenders have; says so in the notes.
@@ -337,6 +339,7 @@ class Training:
             self.clock.tick,
             self.context,
             self.evaluated_at_once,
+            self.sharded,
         )
 
     def _predict_and_save(self) -> None:
@@ -344,6 +347,8 @@ class Training:
         self._activations = {}
         validation = self.predict(self.validation)
         test = self.predict(self._part("test"))
+        if self.sharded and self.spec.kind == "final":
+            self._put_together()
         if self.context.rank > 0:
             return
         file = self.run_directory / "predictions" / f"{self.spec.id}.npz"
@@ -357,6 +362,13 @@ class Training:
                 self.adapters.merge()
             self.family.save(self.model, self.processor, directory)
             self.outcome.model_dir = f"checkpoints/{self.spec.id}"
+
+    def _put_together(self) -> None:
+        """The model out of all workers' shards, whole in rank 0's host memory; the others keep their shards."""
+        values = whole(self.model.state_dict(), keep=self.context.rank == 0)
+        if self.context.rank == 0:
+            self._load_model(torch.device("cpu"))
+            self.model.load_state_dict(values)
 
 
 class _Mean:
@@ -373,28 +385,3 @@ class _Mean:
         mean = self.total / self.weight if self.weight else 0.0
         self.total, self.weight = 0.0, 0
         return mean
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """Most memory held since `reset_peak_memory`: of the device where it has its own, else of the process."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024
-    except (OSError, IndexError):
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def reset_peak_memory(device: torch.device, clear_refs: Path = Path("/proc/self/clear_refs")) -> None:
-    """Start counting the peak anew; a process that serves trial after trial would report its largest."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    try:
-        clear_refs.write_text("5")
-    except OSError:
-        return  # not Linux, or not allowed: the peak is then the process's

@@ -23,6 +23,7 @@ from automl.leaderboard.store import RunFolder
 from automl.training.away import NotHere, brought_here, state_kept, told_not_here
 from automl.training.clock import SlotClock
 from automl.training.memory import OUT_OF_MEMORY
+from automl.training.sharding import with_fewer_rows
 from automl.training.standing_group import run_in_standing_group
 from automl.training.workers import (
     EXCHANGE_SECONDS,
@@ -92,6 +93,7 @@ def run_group(
 ) -> None:
     """One training over a Ray Train worker group; every report of rank 0 is handed on to Ray Tune.
 
+    A training in shards whose memory ran out is run again with half of the rows at once, while there is a half.
     Raises WorkerLost where a worker's process died: Tune then starts the training again.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -139,6 +141,9 @@ def run_group(
         if NotHere.__name__ in text:
             raise NotHere(text) from problem
         memory = any(kind.__name__ in text for kind in OUT_OF_MEMORY)
+        if memory and (fewer := with_fewer_rows(spec, workers)) is not None:
+            run_group(fewer, workers, worker_resources, train)
+            return
         clock = SlotClock(RunFolder(here.run_directory).heartbeats / f"{spec.id}.json", workers)
         told_as_json(tune.report)({
             "event": "end",

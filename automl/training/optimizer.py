@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from automl.models.blocks import Blocks
 from automl.training.recipe import Recipe
+from automl.training.sharding import cut_like, whole
 from automl.training.unfreezing import Unfreezing
 
 
@@ -17,10 +19,11 @@ def make_optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.
     AdamW corrects its bias: without it BERT collapses on small data (Zhang et al., ICLR 2021). SGD's momentum is
     the plain one, not Nesterov's, and its weight decay is part of the gradient.
     """
-    device = groups[0]["params"][0].device
-    fused = device.type in ("cpu", "cuda")
+    one = groups[0]["params"][0]
+    fused = one.device.type in ("cpu", "cuda")
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=recipe.momentum, fused=fused)
+        # torch has no fused SGD for parameters in shards
+        return torch.optim.SGD(groups, momentum=recipe.momentum, fused=fused and not isinstance(one, DTensor))
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=fused)
 
 
@@ -88,7 +91,7 @@ class BlockwiseOptimizer:
         scaler.step(self._inner)
         scaler.update()
         self._inner.zero_grad(set_to_none=True)
-        return float(norm)
+        return float(whole(norm))
 
     def skip(self) -> None:
         """Drop the gradients of a step whose loss was no number."""
@@ -109,7 +112,12 @@ class BlockwiseOptimizer:
             self.release(progress)
         self._last_release = state["last_release"]
         assert self._inner is not None
-        self._inner.load_state_dict(state["inner"])
+        learning = [parameter for group in self._inner.param_groups for parameter in group["params"]]
+        moments = {
+            place: {name: cut_like(value, learning[place]) for name, value in values.items()}
+            for place, values in state["inner"]["state"].items()
+        }
+        self._inner.load_state_dict({**state["inner"], "state": moments})
 
     def train_mode(self, model: torch.nn.Module) -> None:
         """Training mode for the blocks that learn; frozen blocks stay in eval (dropout, running statistics)."""

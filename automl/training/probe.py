@@ -21,7 +21,8 @@ from automl.registry import get_part
 from automl.tasks.base import Task
 from automl.training.clock import SlotClock
 from automl.training.evaluation import Alone, score_rows, standard_error
-from automl.training.fit import Training, peak_memory_bytes, reset_peak_memory
+from automl.training.fit import Training
+from automl.training.memory import peak_memory_bytes, reset_peak_memory
 from automl.training.stream import batch_stream
 from automl.training.workers import describe_place, free_memory, how_it_failed, trial_device
 from automl.types import Part, Probe, TrialSpec

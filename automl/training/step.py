@@ -35,6 +35,8 @@ class GradientStep:
     forward: the model, or what computes the same. batches: of the training rows, as the recipe varies them.
     loss: what is minimised, from the task.
     at_once: rows per piece; halved where memory runs out, and the step computed anew.
+    sharded: the model exchanges its blocks in every pass: all workers make equally many, memory may not run out, and
+    gradients come out of the backward pass as the workers' mean, which is why each weighs so many times as much.
     Everything random is drawn by the place in the training: what is resumed, or computed anew, goes on as if it
     had never stopped.
     """
@@ -49,7 +51,9 @@ class GradientStep:
         autocast: torch.dtype | None,
         seed: int,
         at_once: RowsAtOnce,
+        sharded: bool = False,
     ) -> None:
+        self._sharded = sharded
         self._model, self._forward = model, forward
         self._batches, self._loss = batches, loss
         self._context, self._autocast, self._seed = context, autocast, seed
@@ -60,7 +64,7 @@ class GradientStep:
     def backward(self, indices: NDArray[np.int64], seen: int) -> float:
         """Gradients of one global batch on every worker; its mean loss. seen: samples before it.
 
-        Raises NotOneRow where not even one row fits.
+        Raises NotOneRow where not even one row fits, and MemoryError where memory runs out and the model is sharded.
         """
         learning = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
         rank, world = self._context.rank, self._context.world
@@ -69,7 +73,8 @@ class GradientStep:
             ran_out, loss = self._try(np.arange(len(indices))[rank::world], indices, seen)
             ran_out, loss, have = agree(self._context, learning, ran_out, loss)
             if not ran_out:
-                add_up_gradients(self._context, learning, have)
+                if not self._sharded:
+                    add_up_gradients(self._context, learning, have)
                 return loss
             for parameter in learning:
                 parameter.grad = None
@@ -82,7 +87,7 @@ class GradientStep:
         return {"at_once": self.at_once.rows, "scaler": self.scaler.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.at_once.rows = state["at_once"]
+        self.at_once.lower(state["at_once"])
         self.scaler.load_state_dict(state["scaler"])
 
     def _try(self, own: NDArray[np.int64], indices: NDArray[np.int64], seen: int) -> tuple[bool, float]:
@@ -94,14 +99,18 @@ class GradientStep:
         if not counts:  # a worker without a row still has gradients to exchange: zeros
             own = np.zeros(1, np.int64)
         seed_dropout(place_seed(self._seed, seen, self._context.rank), self._context.device)
-        total = 0.0
+        total, most = 0.0, -(-len(indices) // self._context.world) if self._sharded else len(own)
         try:
-            for chosen in self.at_once.split(own):
+            for chosen in self.at_once.split(own, most):
                 weight = len(chosen) / len(indices) if counts else 0.0
-                total += self._add_gradients(indices, chosen, seen, weight)
+                total += self._add_gradients(indices, chosen if len(chosen) else own[:1], seen, weight)
         except Exception as problem:
             if not is_out_of_memory(problem):
                 raise
+            if self._sharded:  # the others wait for this worker in the exchange of a block
+                tried = min(most, self.at_once.rows or most)
+                where = f"in training, at {seen:,} samples with {tried} rows at a time"
+                raise MemoryError(f"out of memory {where} on worker {self._context.rank}") from problem
             return True, 0.0
         return False, total
 
@@ -113,5 +122,5 @@ class GradientStep:
             outputs = self._forward(**batch)
             loss = torch.stack([share * self._loss(outputs, labels) for share, labels in targets]).sum()
         loss = loss if weight == 1.0 else loss * weight
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss * self._context.world if self._sharded else loss).backward()
         return float(loss.detach())

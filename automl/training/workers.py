@@ -25,9 +25,10 @@ from automl.registry import parts
 from automl.tasks.base import Task
 from automl.training.adapters import import_for
 from automl.training.clock import SlotClock
-from automl.training.context import Report
-from automl.training.fit import Diverged, Outcome, Training, peak_memory_bytes, reset_peak_memory
-from automl.training.memory import NotOneRow, is_out_of_memory
+from automl.training.context import Outcome, Report
+from automl.training.exchange import tells_of_a_broken_exchange
+from automl.training.fit import Diverged, Training
+from automl.training.memory import NotOneRow, is_out_of_memory, peak_memory_bytes, reset_peak_memory
 from automl.training.resources import Meter, of_all_workers
 from automl.types import TrialSpec
 
@@ -198,6 +199,8 @@ def train_spec(
         outcome = training.run()
     except Exception as problem:
         if context.world > 1 and not isinstance(problem, KNOWN_TO_ALL):
+            if tells_of_a_broken_exchange(problem):
+                raise ExchangeBroken(one_line(problem)) from problem
             raise  # the other workers wait in an exchange: only the end of the group frees them
         status, error = how_it_failed(problem)
         outcome = Outcome(notes=training.outcome.notes if training is not None else [])

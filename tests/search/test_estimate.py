@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from automl.config import make_request
 from automl.search.estimate import Estimate, RunEstimate, estimate_run
-from automl.search.plan import plan_sentences
+from automl.search.plan import plan_sentences, shards_told
 from automl.search.slots import Slots
 from automl.types import Probe
 
@@ -131,6 +132,19 @@ def test_several_workers_pay_for_each_of_them_and_take_less_time() -> None:
     assert only(pair).trial_seconds == pytest.approx(40 + 1 + 3)  # two get ready, and both score
     assert pair.wall_seconds[0] < 0.6 * estimate().wall_seconds[0]
     assert only(pair).search_seconds[1] > one.search_seconds[1]
+
+
+def test_workers_that_share_a_model_hold_a_part_of_it_each_and_store_no_activations() -> None:
+    stored = probe(stores_activations=True, cache_bytes_per_row=1_000.0)
+    shared = only(estimate(stored, workers=2, compute={"shard": True}))
+    held_whole = 4 * 10**8  # parameters, and of what learns the gradients and two moments
+    assert shared.peak_memory_bytes == GIB - held_whole // 2
+    whole = only(estimate(stored, workers=2, compute={"shard": False}))
+    assert whole.peak_memory_bytes == GIB
+    request = make_request({"source": "reviews.csv", "workers": 2, "shard": True})
+    assert list(shards_told(request))[0].startswith("workers: 2 in each training, over which its model is sharded")
+    assert not list(shards_told(make_request({"source": "reviews.csv", "workers": 2})))
+    assert shared.trial_seconds == pytest.approx(whole.trial_seconds + 0.001 * (3_000 + 300))
 
 
 def test_frozen_activations_without_room_are_computed_anew_in_every_epoch() -> None:

@@ -19,10 +19,13 @@ from automl.models.text_encoder import TextEncoder
 from automl.training import fit
 from automl.training.clock import SlotClock
 from automl.training.context import Report
-from automl.training.exchange import RunningStatistics, add_up_gradients, agree
+from automl.training.exchange import RunningStatistics, add_up_gradients, agree, tells_of_a_broken_exchange
 from automl.training.fit import Diverged, Training
-from automl.training.memory import NotOneRow
+from automl.training.sharding import whole
 from automl.types import TrialSpec
+
+WHOLE = ("completed", "InterruptedError")
+"""Ends after which the workers still speak with each other."""
 
 
 class Paired:
@@ -46,7 +49,11 @@ class Paired:
 
 
 def train(scene: dict[str, Any], context: Paired) -> dict[str, Any]:
-    """One training; scene: {"spec", "stop_after", "most_rows": {rank: most rows that its memory holds}}."""
+    """One training.
+
+    scene: {"spec", "stop_after", "most_rows": {rank: most rows that its memory holds}, "autocast": dtype}.
+    """
+    fit.autocast_dtype = lambda device: scene.get("autocast")  # type: ignore[assignment]
     load = TextEncoder.load
     most = scene.get("most_rows", {}).get(context.rank)
 
@@ -64,17 +71,30 @@ def train(scene: dict[str, Any], context: Paired) -> dict[str, Any]:
     ended = "completed"
     try:
         training.run()
-    except (InterruptedError, Diverged, NotOneRow) as reason:
+    except (InterruptedError, Diverged, MemoryError) as reason:
         ended = type(reason).__name__
+    except RuntimeError as reason:
+        if not tells_of_a_broken_exchange(reason):
+            raise
+        ended = "exchange broke"
     finally:
         TextEncoder.load = load  # type: ignore[method-assign]
+    goes_on = ended in WHOLE and scene["spec"]["kind"] == "trial"  # after a final in shards rank 0 has it whole
     return {
         "ended": ended,
         "curve": [{k: v for k, v in r.row.items() if k != "device_seconds"} for r in context.reports],
-        "model": training.model.state_dict(),
+        "model": whole(training.model.state_dict()) if goes_on else None,
+        "held": _held(training),
         "notes": training.outcome.notes,
-        "predictions": training.predict(training.validation) if ended == "completed" else None,
+        "predictions": training.predict(training.validation) if goes_on and ended == "completed" else None,
     }
+
+
+def _held(training: Training) -> dict[str, int]:
+    """Values of parameters and of moments that this worker holds."""
+    moments = [value for state in training.optimizer._inner.state.values() for value in state.values()]  # type: ignore[union-attr]
+    held = {"parameters": list(training.model.parameters()), "moments": [m for m in moments if m.ndim]}
+    return {name: sum(getattr(one, "_local_tensor", one).numel() for one in ones) for name, ones in held.items()}
 
 
 def exchange_by_hand(context: Paired) -> dict[str, Any]:
@@ -101,13 +121,13 @@ def main(rank: int, directory: Path) -> None:
     store = f"file://{directory / 'store'}"
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=timedelta(seconds=60))
     torch.set_num_threads(1)
-    fit.autocast_dtype = lambda device: None  # type: ignore[assignment]
     fit.CHECKPOINT_SECONDS = 0.0
     for scene in torch.load(directory / "scenes.pt", weights_only=False):
         context = Paired(rank, 2, scene.get("stop_after"))
         result = exchange_by_hand(context) if scene["spec"] is None else train(scene, context)
         torch.save(result, directory / f"{scene['name']}-{rank}.pt")
-        distributed.barrier()
+        if scene["spec"] is not None and result["ended"] in (*WHOLE, "Diverged", "NotOneRow"):
+            distributed.barrier()
     distributed.destroy_process_group()
 
 

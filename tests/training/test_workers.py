@@ -12,7 +12,8 @@ import torch
 
 from automl.errors import CheckpointError
 from automl.training import workers
-from automl.training.fit import Diverged, Outcome, Training
+from automl.training.context import Outcome
+from automl.training.fit import Diverged, Training
 from automl.training.workers import train_spec
 from automl.types import TrialSpec
 from tests.toys import prepared_messages, tiny_bert, tiny_contender, trial_spec
