@@ -102,6 +102,8 @@ def _unknown(board: Leaderboard, metric: Metric) -> str:
         f"Differences under about {points(detectable, metric)} would mostly go unseen "
         f"with {rows:,} test rows and {seeds} final training{'s' if seeds != 1 else ''} each."
     )
+    if detectable == 0:
+        told = "The two that are compared do equally well on every row, so what would go unseen cannot be told."
     second = next((one for one in statistics["comparisons"] if one["better"] == board.winner), None)
     if second is not None:
         low, high = sorted(points(second[end], metric) for end in ("low", "high"))

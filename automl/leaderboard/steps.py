@@ -271,6 +271,8 @@ def _power(run: Records) -> Told:
     found = run.protocol["statistics"]["detectable_difference"]
     if found is None:
         return "not applicable", "there is nothing to compare"
+    if found == 0:
+        return "not applicable", "the two that are compared do equally well on every row, so nothing tells of others"
     told = points(found, get_metric(run.contest["metric"]))
     return (
         "done",

@@ -247,6 +247,10 @@ def test_finals_that_a_time_limit_left_out_are_not_claimed(tmp_path: Path) -> No
     assert "on at least 1 fresh seed that" in told
     assert "on 3 fresh seeds that" in " ".join(reasons_to_trust(board, metric))
     assert "1 final training each" in dict(takeaways(replace(board, rows=one_final), metric))["What is not known"]
+    alike = board.protocol | {"statistics": board.protocol["statistics"] | {"detectable_difference": 0.0}}
+    told = dict(takeaways(replace(board, protocol=alike), metric))["What is not known"]
+    assert "do equally well on every row" in told
+    assert "0.0 points would" not in told
 
 
 @pytest.mark.parametrize(

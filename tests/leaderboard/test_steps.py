@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,13 @@ def test_one_seed_and_one_contender_are_told_as_such(tmp_path: Path) -> None:
     assert told[10][0] == "partly"
     assert "one seed" in told[10][1]
     assert "one contender searched" in told[3][1]
+
+
+def test_finals_that_do_equally_well_on_every_row_show_no_smallest_difference(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, GOOD, replace(GOOD, name="same/full"))
+    for file in folder.predictions.glob("good-full-*.npz"):
+        shutil.copy(file, file.with_name(file.name.replace("good", "same")))
+    assert steps(folder)[13][0] == "not applicable"
 
 
 def test_a_run_without_finals_claims_none(tmp_path: Path) -> None:
