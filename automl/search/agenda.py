@@ -176,12 +176,12 @@ class Agenda:
             return False
         if self._budget.trials is not None and entry.started >= self._budget.trials:
             return False
-        if self._search_seconds_left() < 0:
+        if self._search_seconds_left(self._kept_for_playoff(entry)) < 0:
             entry.cut_by = "the time"
             return False
         if self._budget.trials is not None:
             return True
-        left = self._left_for_trials(name)
+        left = self._left_for_trials(entry)
         assert left is not None
         # A trial that the share cannot pay to its end could not win: what is left helps the finals more. The first
         # one starts in any case: that it cannot be paid is only foretold.
@@ -205,25 +205,22 @@ class Agenda:
         }
         return TrialSpec.from_json(values)
 
-    def _left_for_trials(self, name: str) -> float | None:
+    def _kept_for_playoff(self, entry: Entry) -> float:
+        """The share of a budget or limit that trials leave to the play-off, once two recipes could play it."""
+        several = sum(trial.status == "completed" for trial in entry.trials) > 1
+        return PLAYOFF_SHARE * self._budget.search_share if several and self._folds is not None else 0.0
+
+    def _left_for_trials(self, entry: Entry) -> float | None:
         """Device-seconds that a contender's trials may still use; None where the budget is in trials."""
-        left = self._ledger.left_for_search(name)
-        if left is None or self._folds is None:
-            return left
-        assert self._budget.device_seconds is not None
-        return left - PLAYOFF_SHARE * self._budget.search_share * self._budget.device_seconds
+        left = self._ledger.left_for_search(entry.contender.name)
+        return left if left is None else left - self._kept_for_playoff(entry) * (self._budget.device_seconds or 0.0)
 
-    def _search_seconds_left(self, playing_off: bool = False) -> float:
-        """Wall seconds before the time belongs to the finals: their share of the limit, or what one of each needs.
-
-        Where a play-off follows the trials, they have so much less.
-        """
+    def _search_seconds_left(self, kept_for_playoff: float = 0.0) -> float:
+        """Wall seconds before the time belongs to the finals: their share of the limit, or what one of each needs."""
         left = self._seconds_left()
         if left is None or self._limit is None:
             return math.inf
-        kept = 1 - self._budget.search_share
-        if self._folds is not None and not playing_off:
-            kept += PLAYOFF_SHARE * self._budget.search_share
+        kept = 1 - self._budget.search_share + kept_for_playoff
         one_each = self._wall_seconds(list(self.entries.values()))
         return left - max(self._limit * kept, one_each + self._limit * REPORT_SHARE)
 
@@ -251,7 +248,7 @@ class Agenda:
                 return []
             trainings = [one for one in self.entries.values() if one.searching] * together
             trainings += [one for one in self.entries.values() for _ in one.running]
-            if self._search_seconds_left(playing_off=True) < self._wall_seconds(trainings):
+            if self._search_seconds_left() < self._wall_seconds(trainings):
                 return []
         return waiting
 
@@ -343,12 +340,12 @@ class Agenda:
                 return False
         if row["samples_seen"] >= spec.horizon_samples:
             return True  # it has only to end
-        left = self._left_for_trials(entry.contender.name)
+        left = self._left_for_trials(entry)
         # The others cannot be stopped before they tell of themselves, and what they spend until then is spent.
         others = sum(entry.pace.until_next(name) for name in entry.running if name != spec.id)
         if left is not None and left - entry.pace.running_seconds - others <= 0:
             entry.cut_by = "its share of the budget"
-        elif self._search_seconds_left() < 0:
+        elif self._search_seconds_left(self._kept_for_playoff(entry)) < 0:
             entry.cut_by = "the time"
         return entry.cut_by is None
 

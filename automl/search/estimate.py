@@ -213,6 +213,8 @@ class _Sums:
             return (planned, planned), (played, played), (least + played * whole, most + played * whole)
         kept = 0.0 if folds_of(self._contest) is None else allowed * PLAYOFF_SHARE
         for_trials = max(0.0, allowed - kept - self._cache_seconds)
+        if kept and for_trials < 2 * whole:  # nothing is kept before two recipes could play
+            kept, for_trials = 0.0, min(2 * whole, for_trials + kept)
         fewest = max(1, math.floor(for_trials / whole))
         rest = for_trials - never_stopped * whole
         most_trials = fewest if rest < 0 else never_stopped + math.floor(rest / stopped)

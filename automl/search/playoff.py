@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from automl.types import TrialResult, TrialSpec
 
 SHARE = 0.5
-"""Of what a limit leaves for the search, so much is kept for the play-off."""
+"""Of what a limit leaves for the search, so much is kept for the play-off, once two recipes could play it."""
 
 
 def playoff_specs(

@@ -88,6 +88,8 @@ def test_a_play_off_trains_the_three_that_lead_on_every_further_fold() -> None:
     once, folded = only(estimate(budget=paid)), only(estimate(budget=paid, folds=FIVE))
     assert folded.trials[0] == once.trials[0] // 2, "half of the search's share is kept for it"
     assert folded.search_seconds[1] <= 600
+    short = only(estimate(budget=paid | {"device_seconds": 150.0}, folds=FIVE))
+    assert (short.trials[0], short.playoffs[0]) == (2, 0), "90 s pay for two trials of 40 s, and for no play-off"
     assert folded.playoffs == (6, 12), "300 s pay for two folds of three; more where trials are stopped early"
 
 

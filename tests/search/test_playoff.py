@@ -132,6 +132,17 @@ def test_a_time_limit_leaves_the_finals_their_share_whatever_the_folds(tmp_path:
         assert counts[name, "final"] == 2
 
 
+@pytest.mark.parametrize("limited", ["budget", "time"])
+def test_nothing_is_kept_for_a_play_off_before_two_recipes_could_play_it(tmp_path: Path, limited: str) -> None:
+    budget = Budget(device_seconds=40.0) if limited == "budget" else Budget(trials=100)
+    limit = 40.0 if limited == "time" else None
+    contest = Contest(tmp_path, names=("one",), budget=budget, time_limit=limit, folds=5)  # 24 s, 10 s a training
+    contest.run()
+    kinds = Counter(one.kind for one in contest.folder.trials() if one.status == "completed")
+    assert (kinds["trial"], kinds["playoff"]) == (2, 0)
+    assert kinds["final"] >= 1
+
+
 def test_standings_count_the_folds_that_every_candidate_has_played() -> None:
     def training(number: int, fold: int, value: float) -> TrialResult:
         kind = "trial" if fold == 1 else "playoff"
