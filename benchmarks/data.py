@@ -60,20 +60,29 @@ class Corpus:
         offsets = np.cumsum([0, *map(len, texts)])
         return cls([word for text in texts for word in text], offsets, [row["label"] for row in rows])
 
+    @property
+    def text_bytes(self) -> float:
+        """Of a text, on average, with a blank after every word."""
+        return (sum(len(word.encode()) for word in self.words) + len(self.words)) / len(self.labels)
 
-def blocks(corpus: Corpus, rows: int, seed: int = 0) -> Iterator[pa.Table]:
-    """Tables of `id`, `text`, `label` that have so many rows together."""
+
+def blocks(corpus: Corpus, rows: int, seed: int = 0, text_bytes: int | None = None) -> Iterator[pa.Table]:
+    """Tables of `id`, `text`, `label` that have so many rows together.
+
+    text_bytes: how long texts are on average; they then go on with the words of the texts that come next.
+    """
+    longer = 1.0 if text_bytes is None else text_bytes / corpus.text_bytes
     vocabulary = pa.array([*corpus.words, *map(str, range(NUMBERS))])
     labels = pa.array(corpus.labels)
     for start in range(0, rows, BLOCK_ROWS):
         draw, count = np.random.default_rng((seed, start)), min(BLOCK_ROWS, rows - start)
         source = draw.integers(len(corpus.labels), size=count)
-        own = np.diff(corpus.offsets)[source]
+        own = np.maximum(np.round(np.diff(corpus.offsets)[source] * longer).astype(np.int64), 1)
         numbered = draw.random(count) < WITH_NUMBER
         begins = np.concatenate(([0], np.cumsum(own + numbered)))
         # a row's words, and after them its number where it has one
         place = np.arange(begins[-1]) - np.repeat(begins[:-1], own + numbered)
-        words = np.minimum(np.repeat(corpus.offsets[source], own + numbered) + place, len(corpus.words) - 1)
+        words = (np.repeat(corpus.offsets[source], own + numbered) + place) % len(corpus.words)
         other = draw.random(len(words)) < OTHER_WORDS
         words[other] = draw.integers(len(corpus.words), size=int(other.sum()))
         last = begins[1:][numbered] - 1
@@ -97,15 +106,18 @@ def blocks(corpus: Corpus, rows: int, seed: int = 0) -> Iterator[pa.Table]:
         )
 
 
-def write_files(data: Path, folder: Path, rows: int, formats: Sequence[str]) -> dict[str, Path]:
+def write_files(
+    data: Path, folder: Path, rows: int, formats: Sequence[str], text_bytes: int | None = None
+) -> dict[str, Path]:
     """One file a format, unless it is there already."""
-    paths = {name: folder / f"rows_{rows}.{name}" for name in formats}
+    length = "" if text_bytes is None else f"_of_{text_bytes}_bytes"
+    paths = {name: folder / f"rows_{rows}{length}.{name}" for name in formats}
     if all(path.exists() for path in paths.values()):
         return paths
     schema = pa.schema({"id": pa.int64(), "text": pa.string(), "label": pa.string()})
     makers = {"csv": pa.csv.CSVWriter, "parquet": pa.parquet.ParquetWriter}
     writers = [makers[name](path, schema) for name, path in paths.items()]
-    for block in blocks(Corpus.of(data), rows):
+    for block in blocks(Corpus.of(data), rows, text_bytes=text_bytes):
         for writer in writers:
             writer.write_table(block)
     for writer in writers:
@@ -241,6 +253,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder with " + " and ".join(SOURCES))
     parser.add_argument("--rows", default="10000,100000,1000000", help="sizes, separated by commas")
+    parser.add_argument("--bytes-per-row", type=int, help="of text on average; default: as the real texts, about 80")
     parser.add_argument("--formats", default="csv,parquet", help="csv, parquet or both")
     parser.add_argument("--steps", default="pandas,read,inspect,prepare,tokenise", help="which of the steps")
     parser.add_argument("--keep", type=Path, help="a folder where the files stay for the next time")
@@ -259,7 +272,8 @@ def main() -> None:
         folder = arguments.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         for rows in (int(text) for text in arguments.rows.split(",")):
-            paths = write_files(arguments.data, folder, rows, arguments.formats.split(","))
+            formats = arguments.formats.split(",")
+            paths = write_files(arguments.data, folder, rows, formats, arguments.bytes_per_row)
             for name, path in paths.items():
                 with tempfile.TemporaryDirectory(dir=scratch) as work:
                     for step in (step for step in STEPS_OF[name] if step in wanted):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.data.pieces import by_pieces
+from automl.data.pieces import by_pieces, evenly, rows_at, taken
 
 # white space of all scripts: RE2's \s knows ASCII alone
 _SPACE = r"[\s\pZ\x0b\x1c-\x1f\x85]+"
@@ -22,6 +22,7 @@ _DATE = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:\d{2}.*)?$|^\d{1,2}[-/.](\d{1
 _NO_NUMBER = pa.array(["", "na", "n/a", "nan", "null", "none", "inf", "-inf", "?"])
 _ID_NAME = re.compile(r"(^|[^a-z])(id|ids|uuid|guid|key|index|idx|row|number|nr|no)$", re.IGNORECASE)
 _SAMPLE_ROWS = 20_000
+_FIRST_ROWS = 1_000
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -168,17 +169,17 @@ def describe(name: str, column: pa.ChunkedArray) -> Column:
     """A column's kind and its simplest statistics."""
     text = as_text(column)
     missing = blank(text)
-    present = text.filter(pa.array(~missing)) if missing.any() else text
-    sample = present.take(np.linspace(0, len(present) - 1, min(len(present), _SAMPLE_ROWS)).astype(np.int64))
-    distinct = len(np.unique(hashes_of(present, f"counting the values of {name!r}")))
-    numbers = _numbers(present)
+    there = np.flatnonzero(~missing)
+    sample = rows_at(text, there[evenly(len(there), _SAMPLE_ROWS)])
+    distinct = len(np.unique(hashes_of(text, f"counting the values of {name!r}")[there]))
+    numbers = _numbers(text, there)
     words = pc.mean(pc.count_substring_regex(sample, r"\S+")).as_py() if len(sample) else 0.0
     characters = pc.mean(pc.utf8_length(sample)).as_py() if len(sample) else 0.0
     finite = numbers[np.isfinite(numbers)] if numbers is not None else None
     ranged = finite is not None and len(finite) > 0
     whole = finite is not None and ranged and bool((finite == np.round(finite)).all())
     nested = pa.types.is_nested(column.type)
-    kind = "list" if nested else _kind(name, sample, len(present), distinct, words, characters, finite, whole)
+    kind = "list" if nested else _kind(name, sample, len(there), distinct, words, characters, finite, whole)
     if kind == "number" and pa.types.is_boolean(column.type):
         kind = "boolean"
     return Column(
@@ -195,34 +196,35 @@ def describe(name: str, column: pa.ChunkedArray) -> Column:
     )
 
 
-def _numbers(present: pa.ChunkedArray) -> npt.NDArray[np.float64] | None:
-    """The values as numbers, NaN for the usual words for a missing one; None where one is something else."""
-    if not len(present):
-        return None
-    head = present[:1000]
-    odd = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(head)), _NO_NUMBER)
-    if not pc.all(pc.or_(pc.match_substring_regex(head, _NUMBER), odd)).as_py():
-        return None
-    trimmed = pc.utf8_trim_whitespace(present)
-    matches = pc.match_substring_regex(trimmed, _NUMBER)
-    if not pc.all(pc.or_(matches, pc.is_in(pc.utf8_lower(trimmed), _NO_NUMBER))).as_py():
-        return None
-    if not pc.any(matches).as_py():
-        return None
-    plain = pc.if_else(matches, pc.replace_substring_regex(trimmed, r"^\+", ""), None)
-    values = plain.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return np.asarray(values, dtype=np.float64)
+def _numbers(text: pa.ChunkedArray, there: Codes) -> npt.NDArray[np.float64] | None:
+    """The values as numbers, NaN for the usual words for a missing one; None where one is something else.
+
+    there: which rows have a value.
+    """
+    found: list[npt.NDArray[np.float64]] = []
+    any_number = False
+    for places in (there[:_FIRST_ROWS], there[_FIRST_ROWS:]):  # a few tell of most texts that they are none
+        for piece in taken(text, places):
+            trimmed = pc.utf8_trim_whitespace(piece)
+            matches = pc.match_substring_regex(trimmed, _NUMBER)
+            either = pc.or_(matches, pc.is_in(pc.utf8_lower(trimmed), _NO_NUMBER))
+            if not pc.all(either, min_count=0).as_py():
+                return None
+            any_number |= bool(pc.any(matches).as_py())
+            plain = pc.if_else(matches, pc.replace_substring_regex(trimmed, r"^\+", ""), None)
+            found.append(plain.cast(pa.float64()).to_numpy().astype(np.float64))
+    return np.concatenate(found) if any_number else None
 
 
 def numeric_values(column: pa.ChunkedArray) -> npt.NDArray[np.float64] | None:
     """A whole column as numbers, NaN where missing; None where it is not numeric."""
     text = as_text(column)
-    missing = blank(text)
-    numbers = _numbers(text.filter(pa.array(~missing)))
+    there = np.flatnonzero(~blank(text))
+    numbers = _numbers(text, there)
     if numbers is None:
         return None
     values = np.full(len(text), np.nan)
-    values[~missing] = numbers
+    values[there] = numbers
     return values
 
 

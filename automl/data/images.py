@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.data.columns import as_text
+from automl.data.columns import as_text, to_mask
+from automl.data.pieces import evenly, rows_at
 from automl.errors import DataError
 
 if TYPE_CHECKING:
@@ -194,10 +195,10 @@ def located(column: pa.ChunkedArray, folder: Path) -> pa.ChunkedArray:
 
 def holds_pictures(column: pa.ChunkedArray, folder: Path) -> bool:
     """Whether a column's values are paths of picture files that are there, nearly all of them."""
-    present = as_text(column).drop_null() if not pa.types.is_nested(column.type) else column[:0]
-    if not len(present):
+    there = np.flatnonzero(to_mask(pc.is_valid(column))) if not pa.types.is_nested(column.type) else ()
+    if not len(there):
         return False
-    sample = present.take(np.linspace(0, len(present) - 1, min(len(present), _SAMPLE_ROWS)).astype(np.int64))
+    sample = as_text(rows_at(column, there[evenly(len(there), _SAMPLE_ROWS)]))
     named = pc.match_substring_regex(pc.utf8_lower(sample), r"\.(" + "|".join(e[1:] for e in ENDINGS) + r")\s*$")
     if pc.mean(named.cast(pa.float64())).as_py() < 0.9:
         return False

@@ -15,6 +15,7 @@ import numpy as np
 
 from automl.data.columns import as_text
 from automl.data.leakage import Keyed, first_rows
+from automl.data.pieces import evenly, rows_at
 from automl.types import Finding
 
 _MOST_ROWS = 5_000
@@ -34,8 +35,8 @@ def find_languages(part: Keyed, inputs: Sequence[str]) -> list[Finding]:
     findings = []
     for name in inputs:
         column = part.rows.table[name]
-        places = np.linspace(0, len(column) - 1, min(len(column), _MOST_ROWS)).astype(np.int64)
-        told = [_language(text) for text in as_text(column.take(places)).to_pylist()]
+        places = evenly(len(column), _MOST_ROWS)
+        told = [_language(text) for text in as_text(rows_at(column, places)).to_pylist()]
         counts = Counter(language for language in told if language is not None)
         known = counts.total()
         usual = {language: rows for language, rows in counts.most_common() if rows >= min(_FEWEST_ROWS, known)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -11,7 +10,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from automl.data.columns import Codes, row_keys
+from automl.data.columns import Codes, Hashes, row_keys
 from automl.data.images import Look
 from automl.data.leakage import Keyed, first_rows, repeated
 from automl.data.pieces import taken
@@ -27,6 +26,10 @@ ORDER = ("train", "validation", "test")
 _PIECE = 5
 _MOST_CHARACTERS = 5_000
 _BANDS, _BAND_ROWS = 16, 4  # texts that are alike to 0.8 meet in a band in 9,998 of 10,000 cases
+_FEWEST_AGREEING = _BANDS * _BAND_ROWS // 2  # of texts alike to 0.8 one in a hundred million agrees in fewer
+_draw = np.random.default_rng(1)
+_MIXERS = _draw.integers(2**63, size=_PIECE, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+_ORDERS = _draw.integers(2**31, size=(_BANDS * _BAND_ROWS, 1), dtype=np.uint32) * np.uint32(2) + np.uint32(1)
 _NEIGHBOURS = 3
 _BLOCK = 2_000
 _LINK = re.compile(r"https?://\S+|www\.\S+")
@@ -155,28 +158,40 @@ def _within(part: Keyed, codes: Codes, how: str, sampled: bool) -> list[Finding]
 
 def alike_texts(texts: Sequence[str]) -> Codes:
     """Numbers that are equal where the texts are nearly equal, by chains of near neighbours."""
-    from datasketch import MinHash
-
     plain = [_MARKS.sub(" ", _LINK.sub(" ", text.lower()[:_MOST_CHARACTERS])).strip() for text in texts]
     number = {text: place for place, text in enumerate(dict.fromkeys(plain))}
-    pieces = [_pieces(text) for text in number]
-    encoded = ([piece.encode() for piece in found] for found in pieces)
-    hashed = MinHash.generator(encoded, num_perm=_BANDS * _BAND_ROWS, hashfunc=zlib.crc32, seed=1)
-    signatures = np.array([signature.hashvalues for signature in hashed]).reshape(len(pieces), -1)
-    pairs = []
+    different = list(number)
+    signatures = np.array([_signature(_pieces(text)) for text in different]).reshape(len(different), -1)
+    codes, before = list(range(len(different))), -1
+
+    def code(place: int) -> int:
+        while codes[place] != place:
+            codes[place] = place = codes[codes[place]]
+        return place
+
     for one, other in _meeting(signatures):
-        # those that meet by chance are told apart by what they really share
-        shared = len(pieces[one] & pieces[other])
-        if shared >= ALIKE * (len(pieces[one]) + len(pieces[other]) - shared):
-            pairs.append((one, other))
-    codes = chained(len(number), pairs)
+        agreeing = np.count_nonzero(signatures[one] == signatures[other])
+        if agreeing < _FEWEST_AGREEING or code(one) == code(other):
+            continue
+        # those that meet by chance are told apart by what they share; the pieces of all texts would fill the memory
+        if one != before:
+            before, own = one, np.unique(_pieces(different[one]))
+        others = np.unique(_pieces(different[other]))
+        shared = len(np.intersect1d(own, others, assume_unique=True))
+        if shared >= ALIKE * (len(own) + len(others) - shared):
+            codes[code(other)] = code(one)
     # nothing is left of a text of marks alone: it is like no other
     return np.array(
-        [codes[number[text]] if text else len(number) + place for place, text in enumerate(plain)], np.int64
+        [code(number[text]) if text else len(number) + place for place, text in enumerate(plain)], np.int64
     )
 
 
-def _meeting(signatures: npt.NDArray[np.uint64]) -> list[tuple[int, int]]:
+def _signature(pieces: Hashes) -> npt.NDArray[np.uint32]:
+    """The least of the text's pieces in each of many orders (MinHash): two agree in so many as their pieces overlap."""
+    return np.asarray((pieces.astype(np.uint32) * _ORDERS).min(axis=1), np.uint32)
+
+
+def _meeting(signatures: npt.NDArray[np.uint32]) -> list[tuple[int, int]]:
     """Pairs of texts that agree in a band of their signatures; in a crowded band only neighbours in its order.
 
     Texts made after one template crowd a band in thousands: all pairs of them would take hours.
@@ -194,8 +209,15 @@ def _meeting(signatures: npt.NDArray[np.uint64]) -> list[tuple[int, int]]:
     return [divmod(int(pair), count) for pair in np.unique(np.concatenate(found))]
 
 
-def _pieces(text: str) -> set[str]:
-    return {text[start : start + _PIECE] for start in range(max(1, len(text) - _PIECE + 1))}
+def _pieces(text: str) -> Hashes:
+    """64 bits for every run of five characters, or for the whole of a shorter text."""
+    letters = np.frombuffer(text.ljust(_PIECE, "\0").encode("utf-32-le", "surrogatepass"), np.uint32)
+    runs = np.lib.stride_tricks.sliding_window_view(letters.astype(np.uint64), _PIECE)
+    found = runs @ _MIXERS
+    # the end of splitmix64 (Steele, Lea & Flood 2014): so that every letter reaches every bit
+    found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(found ^ (found >> np.uint64(31)), np.uint64)
 
 
 def alike_pictures(miniatures: Sequence[bytes]) -> Codes:

@@ -50,16 +50,41 @@ def pieces(rows: Sliced, what: str | None = None, size: int | None = None) -> It
         tell(what, len(rows), len(rows))
 
 
-def taken(rows: Sliced, places: npt.NDArray[np.int64], what: str | None = None) -> Iterator[Sliced]:
-    """The rows at some places, which ascend: what is chosen of every piece. what: as in `pieces`.
+def rows_at(rows: Sliced, places: npt.NDArray[np.int64]) -> Sliced:
+    """The rows at some places, in the order of these; only what is chosen is copied.
 
-    A column that is taken from at once is copied whole where it is of several chunks.
+    Arrow's own `take` joins the chunks of a column first: it copies the column, and fails where that has 2 GiB of text.
     """
-    start = 0
-    for piece in pieces(rows, what):
-        first, last = np.searchsorted(places, (start, start + len(piece)))
-        yield piece.take(pa.array(places[first:last] - start))
-        start += len(piece)
+    ordered = bool((np.diff(places) >= 0).all())
+    order = np.argsort(places, kind="stable")
+    wanted = places if ordered else places[order]
+    chunks = rows.to_batches() if isinstance(rows, pa.Table) else rows.chunks
+    ends = np.cumsum([0, *map(len, chunks)])
+    cuts = np.searchsorted(wanted, ends)
+    found = [
+        chunk.take(pa.array(wanted[first:last] - start))
+        for chunk, start, first, last in zip(chunks, ends[:-1], cuts[:-1], cuts[1:], strict=True)
+        if last > first
+    ]
+    chosen = (
+        pa.Table.from_batches(found, rows.schema) if isinstance(rows, pa.Table) else pa.chunked_array(found, rows.type)
+    )
+    return chosen if ordered else chosen.take(pa.array(np.argsort(order)))
+
+
+def taken(rows: Sliced, places: npt.NDArray[np.int64], what: str | None = None) -> Iterator[Sliced]:
+    """The rows at some places in pieces, which each have so many rows but the last. what: as in `pieces`."""
+    for start in range(0, max(len(places), 1), PIECE_ROWS):
+        if what is not None:
+            tell(what, start, len(places))
+        yield rows_at(rows, places[start : start + PIECE_ROWS])
+    if what is not None:
+        tell(what, len(places), len(places))
+
+
+def evenly(rows: int, most: int) -> npt.NDArray[np.int64]:
+    """Places of at most so many rows from the first to the last, as far apart as each other; ascending."""
+    return np.linspace(0, rows - 1, min(rows, most)).astype(np.int64)
 
 
 def by_pieces(work: Callable[..., npt.NDArray[Any]], rows: Sliced, what: str | None = None) -> npt.NDArray[Any]:

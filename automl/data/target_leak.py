@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from automl.data.columns import Codes, Column, as_text, codes_of, numeric_values
 from automl.data.guess import Roles
 from automl.data.leakage import Keyed
+from automl.data.pieces import evenly, rows_at
 from automl.types import Finding
 
 REPAIR_AT, WARN_AT = 0.98, 0.80
@@ -29,17 +29,17 @@ def find_target_leaks(part: Keyed, columns: Sequence[Column], roles: Roles) -> l
     if len(labelled) < _FEWEST_ROWS:
         return []
     if len(labelled) > _MOST_ROWS:
-        labelled = labelled[np.linspace(0, len(labelled) - 1, _MOST_ROWS).astype(np.int64)]
-    chosen = pa.array(labelled)
-    classes = codes_of(part.labels.take(chosen))
+        labelled = labelled[evenly(len(labelled), _MOST_ROWS)]
+    labels = rows_at(part.labels, labelled)
+    classes = codes_of(labels)
     findings = []
     for column in columns:
         if column.name == roles.target or column.name in roles.inputs or column.kind in ("constant", "empty", "list"):
             continue
-        area, name = _separation(part.rows.table[column.name].take(chosen), column, classes)
+        area, name = _separation(rows_at(part.rows.table[column.name], labelled), column, classes)
         if area < WARN_AT:
             continue
-        label = pc.take(part.labels, chosen)[int(np.argmax(classes == name))].as_py()
+        label = labels[int(np.argmax(classes == name))].as_py()
         findings.append(
             Finding(
                 kind="target_leak",

@@ -132,10 +132,10 @@ def find_groups(keyed: Mapping[str, Keyed], columns: Sequence[Column], group: st
 
 def _candidate(train: Keyed, column: Column) -> list[Finding]:
     """A note where rows seem to belong together, which a cut by chance would part."""
-    present = as_text(train.rows.table[column.name]).drop_null()
-    rows = len(present)
+    values = train.rows.table[column.name]
+    rows = len(values) - as_text(values).null_count
     if column.kind == "id":
-        count, what = stems(present), f"the part of {column.name!r} before the last separator"
+        count, what = stems(as_text(values).drop_null()), f"the part of {column.name!r} before the last separator"
     elif column.kind in ("category", "number", "text") and _GROUP_NAME.search(column.name):
         count, what = column.distinct, f"{column.name!r}"
     else:

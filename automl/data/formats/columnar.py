@@ -10,6 +10,8 @@ import pyarrow.feather as feather
 import pyarrow.parquet as parquet
 
 from automl.data.formats.base import Format
+from automl.data.mapped import mapped
+from automl.data.pieces import PIECE_ROWS
 from automl.data.rows import ReadOptions, Rows
 from automl.errors import DataError
 
@@ -40,8 +42,9 @@ class Parquet(_Columnar):
     beginnings = (b"PAR1",)
 
     def table(self, path: Path) -> pa.Table:
-        # a folder called 'year=2024' above the file is no column of it
-        return parquet.read_table(path, memory_map=True, partitioning=None)
+        # not read_table: a folder called 'year=2024' above the file is no column of it, and it reads the file whole
+        with parquet.ParquetFile(path, memory_map=True) as file:
+            return mapped(file.schema_arrow, file.iter_batches(PIECE_ROWS))
 
 
 class Arrow(_Columnar):
@@ -53,7 +56,7 @@ class Arrow(_Columnar):
 
     def table(self, path: Path) -> pa.Table:
         try:
-            return feather.read_table(path)
+            return feather.read_table(path, memory_map=True)
         except pa.ArrowInvalid:
             with pa.memory_map(str(path)) as file:
                 return pa.ipc.open_stream(file).read_all()

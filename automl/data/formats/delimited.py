@@ -17,6 +17,7 @@ import pyarrow.csv as pacsv
 
 from automl.data.encoding import binary_kind, read_text
 from automl.data.formats.base import Format
+from automl.data.mapped import mapped
 from automl.data.rows import DELIMITER_NAMES, NO_DELIMITER, ReadOptions, Rows
 from automl.errors import DataError
 
@@ -287,7 +288,7 @@ def _parse(data: pa.Buffer, dialect: Dialect, names: list[str], block: int) -> t
 
     def read(threads: bool) -> pa.Table:
         numbers.clear()
-        return pacsv.read_csv(
+        batches = pacsv.open_csv(
             pa.BufferReader(data),
             read_options=pacsv.ReadOptions(
                 column_names=names,
@@ -308,6 +309,7 @@ def _parse(data: pa.Buffer, dialect: Dialect, names: list[str], block: int) -> t
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
             ),
         )
+        return mapped(batches.schema, batches)
 
     table = read(threads=True)
     if numbers:  # their numbers are known to a reader with one thread only

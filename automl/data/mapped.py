@@ -1,0 +1,79 @@
+"""Rows that lie in a file of ours and not in memory: written batch by batch as they are read, and mapped.
+
+The file loses its name as soon as it is mapped, so it goes with the last who holds its rows, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from automl.data.pieces import PIECE_ROWS
+from automl.errors import DataError
+
+_FALLBACK = Path("/var/tmp")
+"""On a disk wherever /tmp may lie in memory."""
+
+
+def mapped(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    """The rows of all batches as one memory-mapped table; no more than a batch is in memory at a time.
+
+    Texts get the one type `string`, whichever of Arrow's types for texts they had.
+    Raises DataError where the disk has no room for them.
+    """
+    plain = pa.schema([field.with_type(_plain(field.type)) for field in schema])
+
+    def write(file: IO[bytes]) -> None:
+        with pa.ipc.new_stream(file, plain) as writer:
+            for batch in batches:
+                for start in range(0, batch.num_rows, PIECE_ROWS):
+                    writer.write_batch(batch.slice(start, PIECE_ROWS).cast(plain))
+
+    return pa.ipc.open_stream(mapped_bytes(write)).read_all()
+
+
+def mapped_bytes(write: Callable[[IO[bytes]], None]) -> pa.Buffer:
+    """What `write` wrote into the file that it was given, memory-mapped. Raises DataError where the disk is full."""
+    folder = scratch_folder()
+    with _telling_full_disk(folder):
+        number, name = tempfile.mkstemp(dir=folder, prefix="automl-rows-")
+        try:
+            with os.fdopen(number, "wb") as file:
+                write(file)
+            with pa.memory_map(name) as memory:
+                return memory.read_buffer()
+        finally:
+            os.unlink(name)
+
+
+def scratch_folder() -> Path:
+    """Where such files lie: TMPDIR, or else a folder that is on a disk."""
+    if "TMPDIR" not in os.environ and os.access(_FALLBACK, os.W_OK):
+        return _FALLBACK
+    return Path(tempfile.gettempdir())
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+
+
+@contextmanager
+def _telling_full_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise DataError(
+            f"rows could not be kept in {folder} while they are looked at ({error.strerror})",
+            "free space as large as the data",
+            "Free some space, or set TMPDIR to a folder on a larger disk",
+        ) from None
