@@ -15,7 +15,7 @@ from automl import api
 from automl.cli import main
 from automl.config import make_request
 from automl.data.folds import FOLDS, read_fold
-from automl.data.prepare import write_arrow
+from automl.data.write import write_arrow
 from automl.errors import CheckpointError, RunFolderError
 from automl.leaderboard.store import RunFolder
 from tests.toys import messages, tiny_bert, write_csv

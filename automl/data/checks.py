@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from automl.config import RunRequest
@@ -222,10 +220,13 @@ def _broken(part: Keyed, column: str) -> DataError:
 
 
 def check_classes(
-    seen: Inspection, target: str, labels: Mapping[str, pa.ChunkedArray], repairs: Sequence[Repair]
+    seen: Inspection, target: str, counts: Mapping[str, Mapping[str, int]], repairs: Sequence[Repair]
 ) -> None:
-    """Raises DataError where too few rows or classes are left, or a part has a class of its own."""
-    before, after = seen.class_counts or _counts(seen), _count(labels["train"])
+    """Raises DataError where too few rows or classes are left, or a part has a class of its own.
+
+    counts: of each part, the rows of each class that it has.
+    """
+    before, after = seen.class_counts or _counts(seen), counts["train"]
     names = ", ".join(column.name for column in seen.columns[:30])
     removed = "; ".join(repair.sentence() for repair in repairs) or "none were removed"
     if len(before) < 2:
@@ -256,7 +257,7 @@ def check_classes(
         )
     problems = []
     for part in ("validation", "test"):
-        unseen = sorted(set(_count(labels[part])) - set(after)) if part in labels else []
+        unseen = sorted(set(counts.get(part, ())) - set(after))
         if unseen:
             listed = ", ".join(map(repr, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
             problems.append(
@@ -269,9 +270,14 @@ def check_classes(
     raise_all(problems)
 
 
-def check_cut(labels: npt.NDArray[Any], chosen: Mask, name: str, column: str | None) -> None:
-    """Raises DataError where a cut by groups or time leaves a part empty, or with a class of its own."""
-    lost = sorted(set(labels[chosen].tolist()) - set(labels[~chosen].tolist()))
+def check_cut(
+    labels: npt.NDArray[np.int64], classes: Sequence[str], chosen: Mask, name: str, column: str | None
+) -> None:
+    """Raises DataError where a cut by groups or time leaves a part empty, or with a class of its own.
+
+    labels: places among the classes.
+    """
+    lost = [classes[code] for code in np.setdiff1d(labels[chosen], labels[~chosen])]
     if chosen.any() and not lost:
         return
     by = f"cut by {column!r}, " if column else ""
@@ -288,10 +294,6 @@ def check_cut(labels: npt.NDArray[Any], chosen: Mask, name: str, column: str | N
 def _counts(seen: Inspection) -> dict[str, int]:
     labels = seen.keyed["train"].labels
     assert labels is not None
-    return _count(labels.drop_null())
-
-
-def _count(labels: pa.ChunkedArray) -> dict[str, int]:
-    counted = pc.value_counts(labels).to_pylist()
+    counted = pc.value_counts(labels.drop_null()).to_pylist()
     pairs = [(pair["values"], pair["counts"]) for pair in counted]
     return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))

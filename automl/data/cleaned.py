@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from automl.data.clean import Repair, clean
 from automl.data.columns import as_labels
 from automl.data.leakage import key_parts
 from automl.data.load import AS_FOUND, load_parts
+from automl.data.pieces import taken
 from automl.data.profile import Inspection, inspect_parts
 from automl.data.repairs import DEFAULT, mend
 from automl.data.rows import ReadOptions
@@ -62,9 +64,9 @@ def write_cleaned(
     Raises DataError where the data cannot be read or `out` cannot be written.
     """
     alone = out.suffix.lower() in WRITABLE
-    taken = next((path for path in (out, _record(out)) if path.exists()), None)
-    if taken is not None:
-        raise DataError(f"{taken} is there already", "a new file or folder", "Choose another name with -o")
+    present = next((path for path in (out, _record(out)) if path.exists()), None)
+    if present is not None:
+        raise DataError(f"{present} is there already", "a new file or folder", "Choose another name with -o")
     parts = load_parts(source, validation, test, options)
     if alone and len(parts) > 1:
         raise DataError(
@@ -80,11 +82,12 @@ def write_cleaned(
     files, rows = [], {}
     for name, part in seen.keyed.items():
         # a given part is written as it was: its rows are what scores stand for
-        table = part.rows.table.filter(pa.array(keep["train"])) if name == "train" else part.rows.table
+        table = part.rows.table
+        places = np.flatnonzero(keep["train"]) if name == "train" else np.arange(table.num_rows)
         file = out if alone else out / f"{name}{ending}"
-        write_rows(table, file)
+        write_rows(taken(table, places, f"writing {name} rows"), file)
         files.append(file)
-        rows[name] = (part.rows.table.num_rows, table.num_rows)
+        rows[name] = (table.num_rows, len(places))
     done = Cleaned(
         files=(*files, _record(out)), repairs=(*mended, *(r for r in removed if r.part == "train")), rows=rows
     )

@@ -117,6 +117,11 @@ def word_counts(text: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     )
 
 
+def byte_counts(text: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Bytes of every text in UTF-8, 0 where there is none."""
+    return by_pieces(lambda piece: pc.fill_null(pc.binary_length(piece), 0).to_numpy().astype(np.int64), text)
+
+
 def hashes_of(text: pa.ChunkedArray, what: str | None = None) -> Hashes:
     """64 bits a text, equal where the texts are equal; nulls share one. what: as in `pieces`.
 

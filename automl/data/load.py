@@ -6,6 +6,7 @@ import difflib
 import glob
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from automl.data.folders import read_folder
 from automl.data.formats.base import endings, read_file
 from automl.data.hugging_face import is_hub_name, name_parts, read_hub
 from automl.data.joined import read_joined
+from automl.data.mapped import settled
 from automl.data.rows import ReadAs, ReadOptions, Rows
 from automl.data.sources import Local, bring
 from automl.errors import DataError
@@ -55,7 +57,7 @@ def load(source: str, options: ReadOptions = AS_FOUND, unpack_in: Path | None = 
         if local.place is None:
             raise
         raise local.told(error) from None
-    return {part: local.named(rows) for part, rows in parts.items()}
+    return {part: local.named(replace(rows, table=settled(rows.table))) for part, rows in parts.items()}
 
 
 def _read(local: Local, source: str, options: ReadOptions) -> dict[str, Rows]:

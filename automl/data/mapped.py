@@ -38,6 +38,12 @@ def mapped(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
     return pa.ipc.open_stream(mapped_bytes(write)).read_all()
 
 
+def settled(table: pa.Table) -> pa.Table:
+    """The table with texts of the one type `string`: of others every pass over the rows would make a copy."""
+    plain = all(field.type == _plain(field.type) for field in table.schema)
+    return table if plain else mapped(table.schema, table.to_batches())
+
+
 def mapped_bytes(write: Callable[[IO[bytes]], None]) -> pa.Buffer:
     """What `write` wrote into the file that it was given, memory-mapped. Raises DataError where the disk is full."""
     folder = scratch_folder()

@@ -187,7 +187,7 @@ def alike_texts(texts: Sequence[str]) -> Codes:
 
 
 def _signature(pieces: Hashes) -> npt.NDArray[np.uint32]:
-    """The least of the text's pieces in each of many orders (MinHash): two agree in so many as their pieces overlap."""
+    """The least of a text's pieces in each of many orders (MinHash): two agree in as many as their pieces overlap."""
     return np.asarray((pieces.astype(np.uint32) * _ORDERS).min(axis=1), np.uint32)
 
 

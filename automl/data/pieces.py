@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 PIECE_ROWS = 100_000
+PIECE_BYTES = 1 << 24
 Listener = Callable[[str, int, int], None]
 """Told what is being done, and how many of how many rows are; the first time with none."""
 Sliced = TypeVar("Sliced", pa.Table, pa.ChunkedArray)
@@ -40,8 +41,11 @@ def tell(what: str, done: int, rows: int) -> None:
 
 
 def pieces(rows: Sliced, what: str | None = None, size: int | None = None) -> Iterator[Sliced]:
-    """The rows in slices of `size` (default: PIECE_ROWS), at least one. what: what is done with them, to be told."""
-    size = size or PIECE_ROWS
+    """The rows in slices, at least one. what: what is done with them, to be told.
+
+    size: their rows; by default PIECE_ROWS, or as many as have PIECE_BYTES on average.
+    """
+    size = size or _piece_rows(rows)
     for start in range(0, max(len(rows), 1), size):
         if what is not None:
             tell(what, start, len(rows))
@@ -50,15 +54,19 @@ def pieces(rows: Sliced, what: str | None = None, size: int | None = None) -> It
         tell(what, len(rows), len(rows))
 
 
+def _piece_rows(rows: Sliced) -> int:
+    return max(1, min(PIECE_ROWS, PIECE_BYTES * len(rows) // max(int(rows.nbytes), 1)))
+
+
 def rows_at(rows: Sliced, places: npt.NDArray[np.int64]) -> Sliced:
     """The rows at some places, in the order of these; only what is chosen is copied.
 
-    Arrow's own `take` joins the chunks of a column first: it copies the column, and fails where that has 2 GiB of text.
+    Arrow's own `take` joins the chunks of a column first: it copies the column, and fails where its text has 2 GiB.
     """
     ordered = bool((np.diff(places) >= 0).all())
     order = np.argsort(places, kind="stable")
     wanted = places if ordered else places[order]
-    chunks = rows.to_batches() if isinstance(rows, pa.Table) else rows.chunks
+    chunks: list[Any] = rows.to_batches() if isinstance(rows, pa.Table) else rows.chunks
     ends = np.cumsum([0, *map(len, chunks)])
     cuts = np.searchsorted(wanted, ends)
     found = [
@@ -66,18 +74,20 @@ def rows_at(rows: Sliced, places: npt.NDArray[np.int64]) -> Sliced:
         for chunk, start, first, last in zip(chunks, ends[:-1], cuts[:-1], cuts[1:], strict=True)
         if last > first
     ]
-    chosen = (
-        pa.Table.from_batches(found, rows.schema) if isinstance(rows, pa.Table) else pa.chunked_array(found, rows.type)
-    )
+    if isinstance(rows, pa.Table):
+        chosen = pa.Table.from_batches(found, rows.schema)
+    else:
+        chosen = pa.chunked_array(found, rows.type)
     return chosen if ordered else chosen.take(pa.array(np.argsort(order)))
 
 
 def taken(rows: Sliced, places: npt.NDArray[np.int64], what: str | None = None) -> Iterator[Sliced]:
-    """The rows at some places in pieces, which each have so many rows but the last. what: as in `pieces`."""
-    for start in range(0, max(len(places), 1), PIECE_ROWS):
+    """The rows at some places in pieces of as many as `pieces` makes by default. what: as there."""
+    size = _piece_rows(rows)
+    for start in range(0, max(len(places), 1), size):
         if what is not None:
             tell(what, start, len(places))
-        yield rows_at(rows, places[start : start + PIECE_ROWS])
+        yield rows_at(rows, places[start : start + size])
     if what is not None:
         tell(what, len(places), len(places))
 

@@ -20,9 +20,10 @@ from automl.config import READING, RunRequest
 from automl.data.checks import SUPPORTED_TASKS, check_classes, check_cut, check_parts, check_request, check_roles
 from automl.data.clean import Repair, clean
 from automl.data.cleaned import mended_inspection
-from automl.data.columns import Codes, Mask, as_text
+from automl.data.columns import Codes, Mask
 from automl.data.folds import FOLDS, Masks, cut_folds, describe_folds, fold_parts, folds_table, read_fold
 from automl.data.guess import find_column
+from automl.data.kept import Kept
 from automl.data.leakage import Keyed
 from automl.data.load import load_parts
 from automl.data.profile import Inspection, inspect_parts
@@ -34,13 +35,13 @@ from automl.data.split import (
     combined_fingerprint,
     fingerprint,
     latest_cut,
-    row_digests,
     rows_sha256,
     stratified_cut,
     test_rows,
     validation_rows,
 )
 from automl.data.together import groups_of, held_together, times_of
+from automl.data.write import write_arrow, write_json
 from automl.errors import RequestError
 from automl.types import Finding, Fold, Part, PreparedData, Schema, Split
 
@@ -88,8 +89,8 @@ def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[Prepared
     kept = {name: _keep(keyed[name], seen.roles.inputs, keep[name]) for name in usable}
     pictured = any(part.content is not None for part in keyed.values())
     if pictured:
-        kept = {name: _rehoused(table, seen.roles.inputs[0], directory, home) for name, table in kept.items()}
-    check_classes(seen, target, {name: table["label"] for name, table in kept.items()}, repairs)
+        kept = {name: _rehoused(rows, seen.roles.inputs[0], directory, home) for name, rows in kept.items()}
+    check_classes(seen, target, {name: rows.label_counts() for name, rows in kept.items()}, repairs)
     parted = _cut(kept, seen.roles.inputs, request, _bound(keyed["train"], seen, request, keep["train"]))
     prepared = _describe(directory, request, seen, target, parted, repairs, notes)
     origin = parts[parted.origin["test"]]
@@ -98,22 +99,21 @@ def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[Prepared
     return prepared, pictured
 
 
-def _keep(part: Keyed, inputs: tuple[str, ...], keep: Mask) -> pa.Table:
-    """The rows that stay: `row`, the inputs as text, `label`, and `content` where the inputs only point at it."""
+def _keep(part: Keyed, inputs: tuple[str, ...], keep: Mask) -> Kept:
+    """The rows that stay, with `content` too where the inputs only point at it."""
     assert part.labels is not None
-    columns = {"row": pa.chunked_array([part.numbers])}
-    columns |= {name: as_text(part.rows.table[name]).cast(pa.string()).fill_null("") for name in inputs}
+    columns = {"row": pa.chunked_array([part.numbers]), **{name: part.rows.table[name] for name in inputs}}
     columns["label"] = part.labels.cast(pa.string())
     if part.content is not None:
         columns[_CONTENT] = part.content
-    return pa.table(columns).filter(pa.array(keep)).combine_chunks()
+    return Kept.of(pa.table(columns), inputs, keep)
 
 
-def _rehoused(table: pa.Table, column: str, directory: Path, home: Path) -> pa.Table:
-    """The table with the paths of unpacked pictures as they will be when the folder has come to its home."""
+def _rehoused(rows: Kept, column: str, directory: Path, home: Path) -> Kept:
+    """The rows with the paths of unpacked pictures as they will be when the folder has come to its home."""
     before, after = str((directory / UNPACKED).absolute()), str((home / UNPACKED).absolute())
-    paths = pc.replace_substring_regex(table[column], f"^{re.escape(before)}", after.replace("\\", r"\\"))
-    return table.set_column(table.column_names.index(column), column, paths)
+    paths = pc.replace_substring_regex(rows.table[column], f"^{re.escape(before)}", after.replace("\\", r"\\"))
+    return replace(rows, table=rows.table.set_column(rows.table.column_names.index(column), column, paths))
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class _Cut:
     masks, folds: with --folds, of every cut its validation among the rows of train and validation, and what it is.
     """
 
-    tables: dict[str, pa.Table]
+    rows: dict[str, Kept]
     origin: dict[str, str]
     sha256: dict[str, str]
     strategy: str
@@ -163,16 +163,15 @@ class _Cut:
     folds: tuple[Fold, ...] = ()
 
 
-def _cut(kept: Mapping[str, pa.Table], inputs: tuple[str, ...], request: RunRequest, bound: _Bound) -> _Cut:
+def _cut(kept: Mapping[str, Kept], inputs: tuple[str, ...], request: RunRequest, bound: _Bound) -> _Cut:
     """What is not given is cut from train: the test first, then the validation from the rest."""
-    tables, origin, words = dict(kept), {part: part for part in kept}, []
+    cut, origin, words = dict(kept), {part: part for part in kept}, []
     # by what the rows hold: the same pictures are cut the same way wherever they lie
-    told = (_CONTENT,) if _CONTENT in kept["train"].column_names else inputs
-    digests = {part: row_digests(table, told, table["label"]) for part, table in tables.items()}
-    tables = {part: table.select(["row", *inputs, "label"]) for part, table in tables.items()}
-    if request.folds is not None and "validation" in tables:
+    told = (_CONTENT,) if _CONTENT in kept["train"].table.column_names else inputs
+    digests = {part: rows.digests(told) for part, rows in cut.items()}
+    if request.folds is not None and "validation" in cut:
         raise RequestError(
-            f"the source has a validation split of its own ({tables['validation'].num_rows:,} rows), "
+            f"the source has a validation split of its own ({len(cut['validation']):,} rows), "
             f"and --folds {request.folds} would cut others",
             "validation rows that are cut in several ways, or rows that are given once",
             "Leave --folds out, or name the file of training rows as the source",
@@ -180,42 +179,41 @@ def _cut(kept: Mapping[str, pa.Table], inputs: tuple[str, ...], request: RunRequ
     for name, size_of in (("test", test_rows), ("validation", validation_rows)):
         if name == "validation" and request.folds is not None:
             break
-        if name in tables:
+        if name in cut:
             words.append(f"{name} given")
             continue
-        train = tables["train"]
-        labels = train["label"].to_numpy(zero_copy_only=False)
-        size = size_of(train.num_rows)
+        train = cut["train"]
+        labels = train.label_codes
+        size = size_of(len(train))
         if bound.times is not None:
             chosen = latest_cut(bound.times, digests["train"], size, request.seed, name)
         else:
             chosen = stratified_cut(labels, digests["train"], size, request.seed, name, groups=bound.groups)
-        check_cut(labels, chosen, name, request.group or request.time)
-        for part, rows in ((name, chosen), ("train", ~chosen)):
-            tables[part] = train.filter(pa.array(rows)).combine_chunks()
+        check_cut(labels, train.classes, chosen, name, request.group or request.time)
+        cut |= {name: train.filter(chosen), "train": train.filter(~chosen)}
         digests[name], digests["train"] = digests["train"][chosen], digests["train"][~chosen]
         bound = bound.filter(~chosen)
         origin[name] = "train"
         words.append(f"{name} cut from train, {bound.words}")
-    cut = _Cut(tables, origin, {}, "; ".join(words))
+    parted = _Cut(cut, origin, {}, "; ".join(words))
     if request.folds is not None:
-        cut = _cut_folds(cut, digests, request, request.folds, bound)
-    return replace(cut, sha256={part: fingerprint(digests[part]) for part in _PARTS})
+        parted = _cut_folds(parted, digests, request, request.folds, bound)
+    return replace(parted, sha256={part: fingerprint(digests[part]) for part in _PARTS})
 
 
 def _cut_folds(cut: _Cut, digests: dict[str, Digests], request: RunRequest, folds: int, bound: _Bound) -> _Cut:
     """Train and validation cut in as many ways as folds or finals ask for; `digests` become those of the first."""
-    rows = cut.tables["train"]
-    labels = rows["label"].to_numpy(zero_copy_only=False)
+    rows = cut.rows["train"]
+    labels = rows.label_codes
     cuts = max(folds, request.seeds)
     masks = cut_folds(labels, digests["train"], folds, cuts, request.seed, bound.groups)
     for number, mask in enumerate(masks, start=1):
-        check_cut(labels, mask, f"validation of fold {number}", request.group)
+        check_cut(labels, rows.classes, mask, f"validation of fold {number}", request.group)
+    cut.rows.update(train=rows.filter(~masks[0]), validation=rows.filter(masks[0]))
     # the rows of the first cut's training, then those of its validation: so all cuts are told of them
     order = np.argsort(masks[0], kind="stable")
     masks, pool = [mask[order] for mask in masks], digests["train"][order]
     for part, mask in (("train", ~masks[0]), ("validation", masks[0])):
-        cut.tables[part] = rows.take(order[mask]).combine_chunks()
         digests[part] = pool[mask]
     times = "" if cuts == folds else f", parted anew until there are {cuts} cuts"
     strategy = f"{cut.strategy}; train and validation cut from train, {folds} folds{times}, {bound.words}"
@@ -234,9 +232,9 @@ def _describe(
 ) -> PreparedData:
     roles, task = seen.roles, request.task or seen.roles.task
     assert task is not None
-    counts = {part: parted.tables[part].num_rows for part in _PARTS}
-    labels = parted.tables["train"]["label"]
-    numbers = {part: tuple(parted.tables[part]["row"].to_pylist()) for part in _PARTS}
+    counts = {part: len(parted.rows[part]) for part in _PARTS}
+    class_counts = parted.rows["train"].label_counts()
+    numbers = {part: tuple(parted.rows[part].numbers.tolist()) for part in _PARTS}
     split = Split(
         **numbers,
         strategy=parted.strategy,
@@ -258,23 +256,18 @@ def _describe(
             task=task,
             inputs=roles.inputs,
             target=target,
-            classes=tuple(sorted(labels.unique().to_pylist())),
+            classes=tuple(sorted(class_counts)),
         ),
         split=split,
         # a column that is not an input leaks nothing into training
         findings=tuple(finding for finding in seen.findings if finding.kind != "target_leak"),
         counts=counts,
-        class_counts=_count(labels),
+        class_counts=class_counts,
         assumptions=tuple(assumptions),
         cleaned=tuple(repair.sentence() for repair in repairs),
         folds=parted.folds,
         given=tuple(part for part in _PARTS[1:] if parted.origin[part] == part),
     )
-
-
-def _count(labels: pa.ChunkedArray) -> dict[str, int]:
-    pairs = labels.value_counts().to_pylist()
-    return {pair["values"]: pair["counts"] for pair in sorted(pairs, key=lambda p: (-p["counts"], p["values"]))}
 
 
 def _write(
@@ -289,20 +282,20 @@ def _write(
     directory.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=directory, prefix=".writing-"))
     try:
-        tables, test = parted.tables, parted.tables["test"]
-        write_arrow(staging / "train.arrow", tables["train"])
-        write_arrow(staging / "validation.arrow", tables["validation"])
+        for part, rows in parted.rows.items():
+            columns = ["row", *rows.inputs, *(["label"] if part != "test" else [])]
+            write_arrow(staging / f"{part}.arrow", (p.select(columns) for p in rows.pieces(f"writing {part} rows")))
         if parted.masks:
-            write_arrow(staging / FOLDS, folds_table(parted.masks))
-        write_arrow(staging / "test.arrow", test.drop_columns(["label"]))
-        write_arrow(staging / TEST_LABELS, test.select(["row", "label"]))
-        _write_json(staging / "profile.json", seen.to_json())
-        _write_json(staging / "cleaning.json", {"repairs": [repair.to_json() for repair in repairs]})
+            write_arrow(staging / FOLDS, [folds_table(parted.masks)])
+        test = parted.rows["test"]
+        write_arrow(staging / TEST_LABELS, [pa.table({"row": test.numbers, "label": test.labels})])
+        write_json(staging / "profile.json", seen.to_json())
+        write_json(staging / "cleaning.json", {"repairs": [repair.to_json() for repair in repairs]})
         sealed = {} if slices is None else {"test_slices_sha256": slices_sha256(slices)}
         if slices is not None:
-            write_arrow(staging / TEST_SLICES, slices)
-        _write_json(staging / "split.json", _split_json(prepared, seen, parted) | sealed)
-        _write_json(staging / "prepared.json", _prepared_json(prepared))
+            write_arrow(staging / TEST_SLICES, [slices])
+        write_json(staging / "split.json", _split_json(prepared, seen, parted) | sealed)
+        write_json(staging / "prepared.json", _prepared_json(prepared))
         # prepared.json last: where it is, all the others are
         for file in sorted(staging.iterdir(), key=lambda path: path.name == "prepared.json"):
             file.replace(directory / file.name)
@@ -314,20 +307,20 @@ def _split_json(prepared: PreparedData, seen: Inspection, parted: _Cut) -> dict[
     parts = {
         part: {
             "rows": prepared.counts[part],
-            "row_numbers": list(getattr(prepared.split, part)),
+            "row_numbers": getattr(prepared.split, part),
             "source": seen.parts[parted.origin[part]].read_as.source,
             "sha256": parted.sha256[part],
         }
         for part in _PARTS
     }
-    test = parted.tables["test"]
+    test = parted.rows["test"]
     return {
         "strategy": prepared.split.strategy,
         "seed": prepared.split.seed,
         "fingerprint": prepared.split.fingerprint,
         "parts": parts,
         **({"folds": [fold.to_json() for fold in parted.folds]} if parted.folds else {}),
-        "test_labels_sha256": rows_sha256(test["row"].to_numpy(), test["label"]),
+        "test_labels_sha256": rows_sha256(test.numbers, test.labels),
     }
 
 
@@ -343,16 +336,6 @@ def _prepared_json(prepared: PreparedData) -> dict[str, Any]:
         "folds": [fold.to_json() for fold in prepared.folds],
         "given": list(prepared.given),
     }
-
-
-def write_arrow(path: Path, table: pa.Table) -> None:
-    """A part's rows as `read_part` reads them."""
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
 
 
 def load_prepared(directory: Path) -> PreparedData:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from automl.data.clean import Repair
 from automl.data.columns import as_labels, as_text
 from automl.data.leakage import Keyed
+from automl.data.mapped import mapped
+from automl.data.pieces import pieces
 from automl.errors import RequestError
 
 
@@ -78,10 +81,9 @@ def mend(train: Keyed, inputs: tuple[str, ...], target: str | None, on: frozense
         for column in texts:
             if column not in table.column_names or pa.types.is_nested(table[column].type):
                 continue
-            before = as_text(table[column]).to_pylist()
-            after = [None if text is None else repair(text) for text in before]
-            touched |= np.fromiter((a != b for a, b in zip(after, before, strict=True)), np.bool_, len(before))
-            table = table.set_column(table.column_names.index(column), column, pa.chunked_array([after], pa.string()))
+            mended, moved = _mended(table[column], repair, f"mending {column!r} ({name})")
+            touched |= moved
+            table = table.set_column(table.column_names.index(column), column, mended)
         if touched.any():
             repairs.append(
                 Repair(
@@ -101,6 +103,23 @@ def mend(train: Keyed, inputs: tuple[str, ...], target: str | None, on: frozense
             what = "labels written as the most frequent of those that differ in case alone"
             repairs.append(Repair(kind="label_typos", part=train.name, what=what, rows=train.numbers[moved]))
     return replace(train, rows=replace(train.rows, table=table)), repairs
+
+
+def _mended(
+    column: pa.ChunkedArray, repair: Callable[[str], str], what: str
+) -> tuple[pa.ChunkedArray, npt.NDArray[np.bool_]]:
+    """The texts as a repair makes them, and where it changed them. what: as in `pieces`."""
+    moved: list[bool] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for piece in pieces(as_text(column), what):
+            before = piece.to_pylist()
+            after = [None if text is None else repair(text) for text in before]
+            moved.extend(a != b for a, b in zip(after, before, strict=True))
+            yield pa.record_batch([pa.array(after, pa.string())], ["text"])
+
+    mended = mapped(pa.schema({"text": pa.string()}), batches())["text"]
+    return mended, np.array(moved, np.bool_)
 
 
 def _most_frequent(labels: Iterable[str | None]) -> Mapping[str, str]:

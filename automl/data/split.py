@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.data.pieces import by_pieces
+from automl.data.pieces import PIECE_ROWS, by_pieces
 
 TEST_SHARE = 0.2
 MOST_TEST_ROWS = 20_000
@@ -25,10 +25,11 @@ def row_digests(table: pa.Table, inputs: Sequence[str], labels: pa.ChunkedArray)
     """One 16-byte SHA-256 prefix a row, of its input texts and its label, whatever file it stands in."""
     columns = [*(table[name] for name in inputs), labels]
     rows = pa.Table.from_arrays(columns, names=[str(place) for place in range(len(columns))])
-    return by_pieces(_digests, rows, "taking fingerprints of the rows")
+    return by_pieces(digests_of, rows, "taking fingerprints of the rows")
 
 
-def _digests(rows: pa.Table) -> Digests:
+def digests_of(rows: pa.Table) -> Digests:
+    """The same of all columns of a table, at once."""
     columns = [pc.fill_null(column.cast(pa.large_string()), "") for column in rows.columns]
     joined = pc.binary_join_element_wise(*columns, pa.scalar("\x1f", pa.large_string()))
     sha256 = hashlib.sha256
@@ -77,13 +78,14 @@ def stratified_cut(
     groups: equal numbers go together, with the row of theirs whose hash comes first; without, every row goes alone.
     """
     places = _places(digests, seed, salt)
-    groups = np.arange(len(labels)) if groups is None else groups
-    order = np.lexsort((places, groups))
-    # the first of a group leads it: its class and its place are those of the group
-    first = np.concatenate(([True], np.diff(groups[order]) != 0)) if len(order) else np.empty(0, np.bool_)
-    leaders = order[first]
-    member_of = np.empty(len(labels), np.int64)
-    member_of[order] = np.cumsum(first) - 1
+    leaders = member_of = np.arange(len(labels))
+    if groups is not None:
+        order = np.lexsort((places, groups))
+        # the first of a group leads it: its class and its place are those of the group
+        first = np.concatenate(([True], np.diff(groups[order]) != 0)) if len(order) else np.empty(0, np.bool_)
+        leaders = order[first]
+        member_of = np.empty(len(labels), np.int64)
+        member_of[order] = np.cumsum(first) - 1
     weights = np.bincount(member_of, minlength=len(leaders))
     classes, codes = np.unique(labels[leaders], return_inverse=True)
     counts = np.bincount(codes, weights=weights, minlength=len(classes)).astype(np.int64)
@@ -138,10 +140,13 @@ def _places(digests: Digests, seed: int, salt: str) -> npt.NDArray[Any]:
     key = hashlib.sha256(f"{seed}:{salt}".encode()).digest()
     blake = hashlib.blake2b
     # tobytes, for numpy cuts trailing zero bytes from an element
-    flat = digests.astype("S16").tobytes()
-    pieces = (flat[start : start + 16] for start in range(0, len(flat), 16))
-    hashed = b"".join(blake(piece, digest_size=8, key=key).digest() for piece in pieces)
-    return np.frombuffer(hashed, dtype=">u8")
+    found = np.empty(len(digests), ">u8")
+    for start in range(0, len(digests), PIECE_ROWS):
+        flat = digests[start : start + PIECE_ROWS].astype("S16").tobytes()
+        pieces = (flat[place : place + 16] for place in range(0, len(flat), 16))
+        hashed = b"".join(blake(piece, digest_size=8, key=key).digest() for piece in pieces)
+        found[start : start + PIECE_ROWS] = np.frombuffer(hashed, ">u8")
+    return found
 
 
 def rows_sha256(numbers: npt.NDArray[np.int64], labels: pa.ChunkedArray) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from automl.data.columns import Mask, as_text
+from automl.data.columns import Mask, as_text, byte_counts
 from automl.data.leakage import Keyed, first_rows
+from automl.data.pieces import evenly, rows_at
 from automl.data.profile import Inspection
 from automl.errors import CheckpointError, RequestError
 from automl.models.base import ModelFamily
@@ -67,16 +68,16 @@ def reach(checkpoint: Checkpoint, family: ModelFamily, table: pa.Table, inputs: 
     limit = family.limits(checkpoint.path, tokenizer).get("max_length")
     if limit is None:
         return None
-    columns = [as_text(table[name]).to_pylist() for name in inputs]
     sizes = np.zeros(table.num_rows, np.int64)
-    for column in columns:
-        sizes += np.array([len((text or "").encode()) for text in column], np.int64)
+    for name in inputs:
+        sizes += byte_counts(as_text(table[name]))
     candidates = np.flatnonzero(sizes + _SPECIAL_TOKENS > limit)
-    chosen = candidates[np.linspace(0, len(candidates) - 1, min(len(candidates), _MOST_ROWS)).astype(np.int64)]
+    chosen = candidates[evenly(len(candidates), _MOST_ROWS)]
     cut = np.zeros(table.num_rows, np.bool_)
     for start in range(0, len(chosen), _BATCH):
         places = chosen[start : start + _BATCH]
-        texts = [[column[place] or "" for place in places] for column in columns]
+        rows = rows_at(table.select(list(inputs)), places)
+        texts = [[text or "" for text in as_text(rows[name]).to_pylist()] for name in inputs]
         encoded = tokenizer(*texts, truncation=False, padding=False, verbose=False)["input_ids"]
         cut[places] = [len(tokens) > limit for tokens in encoded]
     return Reach(

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from automl.data.folds import FOLDS
-from automl.data.prepare import read_part, write_arrow
+from automl.data.prepare import read_part
+from automl.data.write import write_arrow
 from automl.leaderboard.kept import KeptRun
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.models.weights import CONFIG, PICKLE_WEIGHTS, PROCESSOR_FILES, SAFE_WEIGHTS, matching

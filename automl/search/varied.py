@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from automl.data.images import data_uri
+from automl.data.pieces import rows_at
 from automl.data.prepare import read_part
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.registry import get_part
@@ -35,7 +36,7 @@ def keep_varied_examples(folder: RunFolder, prepared: PreparedData) -> None:
     labels = task.labels(rows, prepared.schema)
     first = np.sort(np.unique(labels, return_index=True)[1])  # one of each class, then whatever comes
     chosen = np.concatenate([first, np.setdiff1d(np.arange(len(labels)), first)])[:_ROWS]
-    taken = rows.take(chosen)
+    taken = rows_at(rows, chosen)
     pairs = task.varied_inputs(taken, prepared.schema, recipe, row_generators(prepared.split.seed, chosen))
     keys = {one.key for one in VARIATIONS.values()}
     told = {

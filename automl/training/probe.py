@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from automl.data.prepare import read_part, write_arrow
+from automl.data.pieces import rows_at
+from automl.data.prepare import read_part
+from automl.data.write import write_arrow
 from automl.provenance import memory_bytes
 from automl.registry import get_part
 from automl.tasks.base import Task
@@ -139,7 +141,7 @@ def _take_rows(spec: TrialSpec, part: Part, count: int, target: Path) -> int:
     table = task.located(read_part(data, part), spec.schema, data)
     count = min(count, table.num_rows)
     rows = np.sort(np.random.default_rng(spec.seed).choice(table.num_rows, count, replace=False))
-    write_arrow(target / f"{part}.arrow", table.take(rows))
+    write_arrow(target / f"{part}.arrow", rows_at(table, rows))
     return count
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from automl.data.pieces import rows_at
 from automl.data.prepare import read_training_rows
 from automl.models.base import ModelFamily
 from automl.tasks.base import Generators, Task
@@ -43,7 +44,7 @@ class RewrittenRows:
 
     def part(self, rows: NDArray[np.int64], generators: Generators) -> EncodedPart:
         """These rows, varied and encoded."""
-        schema, table = self._spec.schema, self._table.take(rows)
+        schema, table = self._spec.schema, rows_at(self._table, rows)
         varied = self._task.rewrite(table, schema, self._spec.recipe, generators)
         encoded = EncodedPart.of(self._task.encode(varied, schema, self._processor, self._limits))
         return replace(encoded, labels=self._labels[rows])

@@ -180,8 +180,8 @@ def test_checkpoints_take_at_most_their_share_of_the_free_disk(
 def no_room_for_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
     write = prepare.write_arrow
 
-    def refuse(path: Path, table: Any) -> None:
-        write(path, table.slice(0, 1))
+    def refuse(path: Path, rows: Any) -> None:
+        write(path, next(iter(rows)).slice(0, 1))
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(prepare, "write_arrow", refuse)

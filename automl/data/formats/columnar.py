@@ -55,8 +55,13 @@ class Arrow(_Columnar):
     beginnings = (b"ARROW1", b"FEA1")
 
     def table(self, path: Path) -> pa.Table:
-        try:
-            return feather.read_table(path, memory_map=True)
-        except pa.ArrowInvalid:
-            with pa.memory_map(str(path)) as file:
-                return pa.ipc.open_stream(file).read_all()
+        with pa.memory_map(str(path)) as file:
+            head = file.read(6)
+            file.seek(0)
+            if head.startswith(b"FEA1"):  # an old form, which is read whole
+                return feather.read_table(path)
+            if head != b"ARROW1":
+                stream = pa.ipc.open_stream(file)
+                return mapped(stream.schema, stream)
+            whole = pa.ipc.open_file(file)
+            return mapped(whole.schema, map(whole.get_batch, range(whole.num_record_batches)))
