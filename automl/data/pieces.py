@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -56,6 +56,16 @@ def pieces(rows: Sliced, what: str | None = None, size: int | None = None) -> It
 
 def _piece_rows(rows: Sliced) -> int:
     return max(1, min(PIECE_ROWS, PIECE_BYTES * len(rows) // max(int(rows.nbytes), 1)))
+
+
+def counted(batches: Iterable[pa.RecordBatch], what: str, count: float) -> Iterator[pa.RecordBatch]:
+    """The batches as they are; it is told how many rows have come, of how many if `count` batches are to come."""
+    done = 0
+    for number, batch in enumerate(batches, 1):
+        yield batch
+        done += batch.num_rows
+        tell(what, done, max(done + 1, round(done * count / number)))
+    tell(what, done, done)
 
 
 def rows_at(rows: Sliced, places: npt.NDArray[np.int64]) -> Sliced:

@@ -10,6 +10,7 @@ import pytest
 
 from automl.config import make_request
 from automl.data.columns import codes_of
+from automl.data.load import load
 from automl.data.pieces import by_pieces, pieces, taken, telling
 from automl.data.prepare import prepare, read_part
 from automl.data.profile import inspect
@@ -70,3 +71,15 @@ def test_whoever_listens_is_told_of_every_piece() -> None:
     assert told[-4:] == [("looking", 0, 5), ("looking", 2, 5), ("looking", 4, 5), ("looking", 5, 5)]
     list(pieces(table, "unheard"))
     assert told[-1] == ("looking", 5, 5)
+
+
+def test_whoever_listens_is_told_how_far_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("automl.data.formats.delimited._BLOCK_BYTES", (200, 2000))
+    told: list[tuple[str, int, int]] = []
+    with telling(lambda *word: told.append(word)):
+        load(str(messy(tmp_path / "rows.csv")))
+    done = [done for what, done, _ in told if what == "reading rows.csv"]
+    assert len(done) > 5
+    assert done == sorted(done)
+    assert all(40 < rows < 80 for _, _, rows in told), "how many rows there are is guessed from what has come"
+    assert told[-1] == ("reading rows.csv", 54, 54)

@@ -11,7 +11,7 @@ import pyarrow.parquet as parquet
 
 from automl.data.formats.base import Format
 from automl.data.mapped import mapped
-from automl.data.pieces import PIECE_ROWS
+from automl.data.pieces import PIECE_ROWS, counted
 from automl.data.rows import ReadOptions, Rows
 from automl.errors import DataError
 
@@ -44,7 +44,10 @@ class Parquet(_Columnar):
     def table(self, path: Path) -> pa.Table:
         # not read_table: a folder called 'year=2024' above the file is no column of it, and it reads the file whole
         with parquet.ParquetFile(path, memory_map=True) as file:
-            return mapped(file.schema_arrow, file.iter_batches(PIECE_ROWS))
+            return mapped(
+                file.schema_arrow,
+                counted(file.iter_batches(PIECE_ROWS), f"reading {path.name}", file.metadata.num_rows / PIECE_ROWS),
+            )
 
 
 class Arrow(_Columnar):

@@ -18,6 +18,7 @@ import pyarrow.csv as pacsv
 from automl.data.encoding import binary_kind, read_text
 from automl.data.formats.base import Format
 from automl.data.mapped import mapped
+from automl.data.pieces import counted
 from automl.data.rows import DELIMITER_NAMES, NO_DELIMITER, ReadOptions, Rows
 from automl.errors import DataError
 
@@ -266,7 +267,7 @@ def column_names(cells: list[str]) -> list[str]:
 def _read_blocks(data: pa.Buffer, dialect: Dialect, names: list[str], path: Path) -> tuple[pa.Table, list[int]]:
     for attempt, block in enumerate(_BLOCK_BYTES):
         try:
-            return _parse(data, dialect, names, block)
+            return _parse(data, dialect, names, block, f"reading {path.name}")
         except pa.ArrowInvalid as error:
             if "straddl" in str(error) and attempt == 0:
                 continue
@@ -279,7 +280,7 @@ def _read_blocks(data: pa.Buffer, dialect: Dialect, names: list[str], path: Path
     raise AssertionError("unreachable")
 
 
-def _parse(data: pa.Buffer, dialect: Dialect, names: list[str], block: int) -> tuple[pa.Table, list[int]]:
+def _parse(data: pa.Buffer, dialect: Dialect, names: list[str], block: int, what: str) -> tuple[pa.Table, list[int]]:
     numbers: list[int] = []
 
     def skip(row: pacsv.InvalidRow) -> str:
@@ -309,7 +310,7 @@ def _parse(data: pa.Buffer, dialect: Dialect, names: list[str], block: int) -> t
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
             ),
         )
-        return mapped(batches.schema, batches)
+        return mapped(batches.schema, counted(batches, what, len(data) / block))
 
     table = read(threads=True)
     if numbers:  # their numbers are known to a reader with one thread only

@@ -13,6 +13,7 @@ import pyarrow.json as pajson
 from automl.data.boxes import is_coco, read_coco
 from automl.data.encoding import read_text
 from automl.data.formats.base import Format
+from automl.data.mapped import mapped
 from automl.data.rows import ReadOptions, Rows
 from automl.errors import DataError
 
@@ -21,6 +22,7 @@ _LINE_END = 2
 _STEPS = np.zeros(256, np.int8)
 _STEPS[[ord("["), ord("{")]], _STEPS[[ord("]"), ord("}")]], _STEPS[ord("\n")] = 1, -1, _LINE_END
 _SCAN_BYTES = 1 << 24
+_PART_BYTES, _BLOCK_BYTES = 1 << 26, 1 << 24
 _WRAPPERS = ("data", "rows", "examples", "instances", "records", "items", "results")
 
 
@@ -51,18 +53,43 @@ def read_json(data: pa.Buffer, path: Path) -> tuple[pa.Table, str]:
     if head.startswith(b"["):
         return _json_list(data, path), "JSON"
     # Arrow's reader descends without end and would crash: what may be deep is read by Python's, which refuses it
-    for block in (1 << 24, 1 << 28) if _brackets_deep(data) <= _DEEPEST else ():
+    shallow = _brackets_deep(data) <= _DEEPEST
+    if shallow and len(data) > _PART_BYTES and (table := _in_parts(data)) is not None:
+        return table, "JSON lines"
+    for block in (_BLOCK_BYTES, 1 << 28) if shallow else ():
         try:
             # a row must lie within one block: a larger block for those with very long rows
             options = pajson.ReadOptions(block_size=block)
             table = pajson.read_json(pa.BufferReader(data), read_options=options)
             if table.num_rows == 1 and is_coco(table.column_names):
                 return read_coco(table.to_pylist()[0], path), "COCO"
-            return _list_within(table) or (table, "JSON lines")
+            return _list_within(table) or (mapped(table.schema, table.to_batches()), "JSON lines")
         except pa.ArrowInvalid as error:
             if "straddl" not in str(error):
                 break
     return _json_lines(data, path), "JSON lines"
+
+
+def _in_parts(data: pa.Buffer) -> pa.Table | None:
+    """The rows of a large file, read and put aside part by part; None where a part cannot be told by itself.
+
+    Parts end where a line does. Their columns must fit together without any of them being made into text.
+    """
+    tables, start = [], 0
+    try:
+        while start < len(data):
+            part = data[start : start + _PART_BYTES]
+            if start + len(part) < len(data):
+                part = part[: part.to_pybytes().rfind(b"\n") + 1]
+            if not len(part):
+                return None
+            start += len(part)
+            options = pajson.ReadOptions(block_size=_BLOCK_BYTES)
+            table = pajson.read_json(pa.BufferReader(part), read_options=options)
+            tables.append(mapped(table.schema, table.to_batches()))
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException:
+        return None
 
 
 def _brackets_deep(data: pa.Buffer) -> int:
