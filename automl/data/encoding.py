@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 
+from automl.data.mapped import mapped_bytes
 from automl.errors import DataError
 
 _SAMPLE_BYTES = 1 << 16
@@ -64,7 +67,7 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[pa.Buffer, str, 
     wide = _wide_codec(head)
     if wide is not None:
         return _decoded(data, wide, path), wide, False
-    if _is_utf8(data):
+    if _is_text_in(data, "utf-8"):
         return data, "utf-8", False
     codec = _guess_legacy(data)
     return _decoded(data, codec, path), codec, False
@@ -84,8 +87,12 @@ def _read_in(data: pa.Buffer, head: bytes, codec: str, path: Path) -> tuple[pa.B
 
 
 def _decoded(data: pa.Buffer, codec: str, path: Path) -> pa.Buffer:
+    def write(file: IO[bytes]) -> None:
+        for text in _texts(data, codec):
+            file.write(text.encode("utf-8"))
+
     try:
-        return pa.py_buffer(data.to_pybytes().decode(codec).encode("utf-8"))
+        return mapped_bytes(write) if len(data) else data
     except UnicodeError as error:
         raise DataError(
             f"{path} breaks off or is damaged: {error}",
@@ -128,14 +135,24 @@ def _wide_codec(head: bytes) -> str | None:
     return "utf-16-be" if even > 0.4 and odd < 0.05 else None
 
 
-def _is_utf8(data: pa.Buffer) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")("strict")
+def _texts(data: pa.Buffer, codec: str) -> Iterator[str]:
+    """The text, part after part. Raises UnicodeDecodeError that tells the place in the whole."""
+    decoder = codecs.getincrementaldecoder(codec)("strict")
     view = memoryview(data)
+    for start in range(0, len(view) + 1, _DECODE_BYTES):
+        waiting = len(decoder.getstate()[0])
+        try:
+            yield decoder.decode(bytes(view[start : start + _DECODE_BYTES]), start + _DECODE_BYTES > len(view))
+        except UnicodeDecodeError as error:
+            error.start, error.end = error.start + start - waiting, error.end + start - waiting
+            raise
+
+
+def _is_text_in(data: pa.Buffer, codec: str) -> bool:
     try:
-        for start in range(0, len(view), _DECODE_BYTES):
-            decoder.decode(bytes(view[start : start + _DECODE_BYTES]))
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
+        for _ in _texts(data, codec):
+            pass
+    except (UnicodeError, LookupError):
         return False
     return True
 
@@ -155,11 +172,8 @@ def _guess_legacy(data: pa.Buffer) -> str:
 
     match = charset_normalizer.from_bytes(sample).best()
     codec = match.encoding if match is not None else "latin-1"
-    try:
-        memoryview(data).tobytes().decode(codec)
-    except (UnicodeError, LookupError):
-        return "latin-1"  # reads any byte: no row is lost, and the finding says that letters may be wrong
-    return codec
+    # latin-1 reads any byte: no row is lost, and the finding says that letters may be wrong
+    return codec if _is_text_in(data, codec) else "latin-1"
 
 
 def _foreign_lines(data: pa.Buffer) -> bytes:

@@ -25,7 +25,7 @@ from automl.data.columns import (
     to_mask,
 )
 from automl.data.media import TEXT, Medium
-from automl.data.pieces import by_pieces
+from automl.data.pieces import by_pieces, taken
 from automl.data.rows import Rows
 from automl.types import Finding
 
@@ -154,9 +154,13 @@ def find_repeats(part: Keyed, inputs: Sequence[str], classified: bool) -> list[F
             joint = _joint(part.exact, part.label_codes)
             same = f"; {int(repeated(joint, written).sum()):,} of them with the same label"
         if part.content is None and part.rows.table.num_columns > len(inputs) + 1:
+            # rows that are equal in every column are equal in their inputs
+            alike = np.flatnonzero(written & np.isin(part.exact, part.exact[twice]))
             names = tuple(part.rows.table.column_names)
-            whole = numbered(row_hashes(part.rows.table, names, f"comparing {part.name} rows in every column"))
-            same += f"; {int((repeated(whole, np.ones_like(written)) & twice).sum()):,} of them in every column"
+            what = f"comparing {part.name} rows in every column"
+            found = [row_hashes(piece, names, what) for piece in taken(part.rows.table, alike)]
+            whole = repeated(numbered(np.concatenate(found)), np.ones(len(alike), np.bool_))
+            same += f"; {int(whole.sum()):,} of them in every column"
         findings.append(
             Finding(
                 kind="exact_duplicates",

@@ -10,10 +10,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.data.columns import Column, Mask, as_text, blank, fold, matching, numeric_values, to_mask, word_counts
+from automl.data.columns import (
+    Column,
+    Mask,
+    as_text,
+    blank,
+    byte_counts,
+    fold,
+    matching,
+    numeric_values,
+    to_mask,
+    word_counts,
+)
 from automl.data.encoding import encoding_name
 from automl.data.guess import Roles
 from automl.data.leakage import Keyed, first_rows
+from automl.data.pieces import taken
 from automl.data.rows import Rows
 from automl.data.target_leak import find_target_leaks
 from automl.types import Finding, Severity
@@ -21,6 +33,7 @@ from automl.types import Finding, Severity
 _PLACEHOLDERS = pa.array(["unknown", "n/a", "na", "null", "nan", "missing", "not available", "?", "#n/a"])
 _GARBLED = r"[\x{80}-\x{9f}\x{fffd}]|Ã[\x{80}-\x{bf}]|â€"
 _ENTITY = r"&(amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#[xX][0-9a-fA-F]{1,5});"
+_FOREIGN = r"[^\x00-\x7f]"
 _CONTROL = r"[\x00-\x08\x0e-\x1f\x7f]"
 LONG_WORDS = 380
 """About 512 word pieces of English, the limit of most encoders."""
@@ -133,26 +146,33 @@ def _spoilt(part: str, rows: Rows, roles: Roles, columns: Sequence[Column]) -> l
     texts = [c.name for c in columns if c.kind in ("text", "category") and c.name in rows.table.column_names]
     pictured = {c.name for c in columns if c.kind == "image"}
     texts = [name for name in roles.inputs if name not in pictured] or texts
-    matched = {pattern: _anywhere(rows, texts, pattern) for pattern in (_GARBLED, _ENTITY, _CONTROL, r"[^\x00-\x7f]")}
     if read_as.encoding not in (None, "utf-8"):
         what = f"{part}: read as {encoding_name(read_as.encoding or '')}; these rows hold letters beyond ASCII"
         todo = "look at a few; if letters are wrong, save the file as UTF-8"
-        findings += _finding("encoding", "warn", what, todo, matched[r"[^\x00-\x7f]"], rows)
+        findings += _finding("encoding", "warn", what, todo, _anywhere(rows, texts, _FOREIGN), rows)
     elif read_as.byte_order_mark:
         what = f"{part}: the file begins with a UTF-8 byte-order mark"
         everywhere = np.ones(rows.table.num_rows, np.bool_)
         findings += _finding("encoding", "note", what, "it is left out of the first name", everywhere, rows)
     what = f"{part}: letters garbled by a wrong encoding in the text"
-    findings += _finding("encoding", "warn", what, "nothing is changed", matched[_GARBLED], rows)
+    findings += _finding("encoding", "warn", what, "nothing is changed", _anywhere(rows, texts, _GARBLED), rows)
     what = f"{part}: HTML entities such as &amp; in the text"
-    findings += _finding("encoding", "note", what, "nothing is changed", matched[_ENTITY], rows)
+    findings += _finding("encoding", "note", what, "nothing is changed", _anywhere(rows, texts, _ENTITY), rows)
     what = f"{part}: control characters in the text"
-    findings += _finding("encoding", "note", what, "nothing is changed", matched[_CONTROL], rows)
+    findings += _finding("encoding", "note", what, "nothing is changed", _anywhere(rows, texts, _CONTROL), rows)
     for name in roles.inputs:
         what = f"{part}: {name!r} is longer than {LONG_WORDS} words, which most models cut"
-        long = word_counts(as_text(rows.table[name])) > LONG_WORDS
+        long = _has_words(as_text(rows.table[name]), LONG_WORDS + 1)
         findings += _finding("too_long", "note", what, "the end of these texts is not seen", long, rows)
     return findings
+
+
+def _has_words(text: pa.ChunkedArray, words: int) -> Mask:
+    """Where there are so many words or more; they are counted only where they have room."""
+    found = byte_counts(text) >= 2 * words - 1
+    places = np.flatnonzero(found)
+    found[places] = np.concatenate([word_counts(piece) for piece in taken(text, places)]) >= words
+    return found
 
 
 def _anywhere(rows: Rows, names: Sequence[str], pattern: str) -> Mask:

@@ -3,6 +3,7 @@
 import pytest
 
 from automl.data.load import read_rows
+from automl.data.rows import ReadOptions
 from automl.errors import DataError
 
 TEXT = "text,label\nEl niño comió piña en la mañana,es\nDon’t worry: “fine” — she said,en\nÉlève à l’école,fr\n"
@@ -43,3 +44,31 @@ def test_utf16_cut_in_the_middle_of_a_letter_is_a_data_error(tmp_path):
     path.write_bytes("text,label\na,b\n".encode("utf-16")[:-1])
     with pytest.raises(DataError, match="damaged"):
         read_rows(str(path))
+
+
+@pytest.mark.parametrize("written", ["utf-8", "utf-16", "mac_roman", "cp1252", "gb18030"])
+def test_a_large_file_is_read_part_by_part_with_the_same_letters(tmp_path, monkeypatch, written):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(
+        ("text,label\n" + "今天天气很好我们去公园散步,是\n" * 20 if written == "gb18030" else TEXT).encode(written)
+    )
+    whole, read_as = read_rows(str(path))
+    monkeypatch.setattr("automl.data.encoding._DECODE_BYTES", 7)
+    parts, alike = read_rows(str(path))
+    assert parts.to_pydict() == whole.to_pydict()
+    assert alike == read_as
+
+
+def test_a_damaged_file_is_told_with_the_place_in_the_whole_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("automl.data.encoding._DECODE_BYTES", 7)
+    path = tmp_path / "rows.csv"
+    path.write_bytes(TEXT.encode("utf-8").replace("É".encode(), b"\xff"))
+    place = path.read_bytes().index(b"\xff")
+    with pytest.raises(DataError, match=f"in position {place}-"):
+        read_rows(str(path), ReadOptions(encoding="utf-8"))
+
+
+def test_lines_that_end_as_on_old_macs_are_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr("automl.data.formats.delimited._SCAN_BYTES", 5)
+    (tmp_path / "rows.csv").write_bytes(b"text,label\rone,a\rtwo,b\r")
+    assert read_rows(str(tmp_path / "rows.csv"))[0].to_pydict() == {"text": ["one", "two"], "label": ["a", "b"]}

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from automl.config import make_request
-from automl.data.columns import codes_of
+from automl.data.columns import codes_of, fold_space
 from automl.data.load import load
 from automl.data.pieces import by_pieces, pieces, taken, telling
 from automl.data.prepare import prepare, read_part
@@ -83,3 +83,19 @@ def test_whoever_listens_is_told_how_far_reading_is(tmp_path: Path, monkeypatch:
     assert done == sorted(done)
     assert all(40 < rows < 80 for _, _, rows in told), "how many rows there are is guessed from what has come"
     assert told[-1] == ("reading rows.csv", 54, 54)
+
+
+def test_white_space_of_every_script_is_folded_and_a_single_blank_left_alone() -> None:
+    letters = [f"a{chr(number)}b" for number in range(0x3100)] + [" a  b ", "a \u3000 b", "", "a b", None]
+    expected = [None if text is None else " ".join(text.split()) for text in letters]
+    for column in (pa.chunked_array([letters]), pa.chunked_array([letters[:9], [], letters[9:]], pa.string())):
+        assert fold_space(column).to_pylist() == expected
+    assert fold_space(pa.chunked_array([], pa.string())).to_pylist() == []
+
+
+def test_rows_that_repeat_in_every_column_are_told_from_those_that_repeat_their_text(tmp_path: Path) -> None:
+    lines = ["text,place,label", "one text here,x,a", "ONE  text here,X,a", "one text here,y,a", "one text here,y,a"]
+    (tmp_path / "rows.csv").write_text("\n".join([*lines, *(f"text {n} of some,x,b" for n in range(9))]) + "\n")
+    (found,) = (f for f in inspect(str(tmp_path / "rows.csv")).findings if f.kind == "exact_duplicates")
+    assert (found.count, found.rows) == (3, (1, 2, 3))
+    assert found.what.endswith("; 2 of them in every column")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import pyarrow.csv as pacsv
 
 from automl.data.encoding import binary_kind, read_text
 from automl.data.formats.base import Format
-from automl.data.mapped import mapped
+from automl.data.mapped import mapped, mapped_bytes
 from automl.data.pieces import counted
 from automl.data.rows import DELIMITER_NAMES, NO_DELIMITER, ReadOptions, Rows
 from automl.errors import DataError
@@ -199,7 +200,12 @@ def _with_newlines(data: pa.Buffer) -> pa.Buffer:
     head = data[:_SAMPLE_BYTES].to_pybytes()
     if b"\r" not in head or b"\n" in head:
         return data
-    return pa.py_buffer(data.to_pybytes().replace(b"\r", b"\n"))
+
+    def write(file: IO[bytes]) -> None:
+        for start in range(0, len(data), _SCAN_BYTES):
+            file.write(data[start : start + _SCAN_BYTES].to_pybytes().replace(b"\r", b"\n"))
+
+    return mapped_bytes(write)
 
 
 def _sample(data: pa.Buffer) -> str:
