@@ -7,7 +7,7 @@ The rows are real texts, repeated and perturbed: words give way to others of the
 places, numbers are added, so that few rows are nearly equal; one row in a hundred repeats an earlier one in upper
 case. Every step runs in a process of its own, and is timed without the imports it needs. CPU seconds are those of all
 its threads: beside other programs they tell more than seconds. Peak memory is the largest resident memory of the
-process and its children, looked at every 20 ms; the pages of mapped files, which the system may take back at any
+process and its children, looked at every 100 ms; the pages of mapped files, which the system may take back at any
 time, are in it, and told apart.
 """
 
@@ -39,7 +39,7 @@ SOURCES = ("trec/train.csv", "sms_spam/data.csv")
 STEPS_OF = {"csv": ("pandas", "read", "inspect", "prepare", "tokenise"), "parquet": ("pandas", "read", "inspect")}
 BLOCK_ROWS = 50_000
 REPEATED, OTHER_WORDS, WITH_NUMBER, NUMBERS = 0.01, 0.4, 0.5, 100_000
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.1
 Codes = npt.NDArray[np.int64]
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from automl.leaderboard.store import RunFolder
@@ -131,3 +132,19 @@ def test_a_slots_gap_lasts_from_a_trials_last_word_to_the_next_ones_first_step(
     assert overhead.gaps_between(places, overhead.SLOTS["one"]) == [0.75, 0.5]
     one_after_the_other = [places[0], places[2] | {"process": 3}]
     assert overhead.gaps_between(one_after_the_other, overhead.SLOTS["train"]) == [0.75]
+
+
+def test_rows_are_as_long_as_asked_for_and_else_as_long_as_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load(BENCHMARKS / "data.py", monkeypatch)
+    texts = [f"what is word{n} of the lot {'really ' * (n % 3)}?".split() for n in range(50)]
+    corpus = data.Corpus(
+        words=[word for text in texts for word in text],
+        offsets=np.cumsum([0, *map(len, texts)]),
+        labels=["ab"[n % 2] for n in range(50)],
+    )
+    for asked, expected in ((None, corpus.text_bytes), (300, 300)):
+        (table,) = data.blocks(corpus, 2_000, text_bytes=asked)
+        assert table.num_rows == 2_000
+        lengths = [len(text) for text in table["text"].to_pylist()]
+        assert sum(lengths) / len(lengths) == pytest.approx(expected, rel=0.15)
+        assert set(table["label"].to_pylist()) == {"a", "b"}
