@@ -176,6 +176,11 @@ class RunRequest(BaseModel):
             raise ValueError("--trials and --budget are both given; a run has one of them")
         if self.shard and self.workers == 1:
             raise ValueError("--shard spreads a model over workers, and there is 1; give --workers 2 or more with it")
+        if self.shard and self.workers_mode == "group":
+            raise ValueError(
+                "--shard and --workers-mode group are both given; where one of the workers that share a model fails, "
+                "Ray Train has to end the others: leave --workers-mode out"
+            )
         if self.shard and self.compile:
             raise ValueError("--shard and --compile are both given; models in shards are not compiled: leave one out")
         if not self.adapt:

@@ -26,8 +26,6 @@ from automl.leaderboard.store import RunFolder
 from automl.training.away import NotHere, brought_here, state_kept
 from automl.training.clock import SlotClock
 from automl.training.context import Report
-from automl.training.memory import is_out_of_memory
-from automl.training.sharding import with_fewer_rows
 from automl.training.workers import (
     EXCHANGE_SECONDS,
     ExchangeBroken,
@@ -139,7 +137,6 @@ def run_in_standing_group(
     """One training over this process and its group, which is started where there is none.
 
     train: what this process does, the first of them; the others train as ever.
-    A training in shards whose memory ran out is run again with half of the rows at once, while there is a half.
     Raises WorkerLost where a worker's process died: Tune then starts the training again.
     """
     here = brought_here(spec)
@@ -148,10 +145,10 @@ def run_in_standing_group(
     if not _standing:
         _standing.append(_Group.start(workers, resources))
     others = [actor.train.remote(spec.to_json()) for actor in _standing[0].actors]
-    send = told_as_json(tune.report)
+    spec, send = here, told_as_json(tune.report)
     try:
-        with own_log(here), state_kept(here, send) as handing_over:
-            train(here, workers, handing_over, partial(_GroupContext, rank=0, world=workers))
+        with own_log(spec), state_kept(spec, send) as handing_over:
+            train(spec, workers, handing_over, partial(_GroupContext, rank=0, world=workers))
         ray.get(others)
     except SystemExit:
         ray.get(others)
@@ -163,10 +160,7 @@ def run_in_standing_group(
             raise WorkerLost(str(problem)) from problem
         if isinstance(cause, NotHere):
             raise cause from problem
-        if is_out_of_memory(cause) and (fewer := with_fewer_rows(spec, workers)) is not None:
-            run_in_standing_group(fewer, workers, resources, train)
-            return
-        _tell_failure(here, workers, send, cause)
+        _tell_failure(spec, workers, send, cause)
 
 
 def _first_cause(problem: Exception, others: list[Any]) -> Exception | None:

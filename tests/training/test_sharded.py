@@ -179,7 +179,12 @@ def test_a_model_whose_blocks_share_a_weight_is_refused_before_anything_is_cut()
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"), [({}, "--workers 2 or more"), ({"workers": 2, "compile": True}, "leave one out")]
+    ("options", "reason"),
+    [
+        ({}, "--workers 2 or more"),
+        ({"workers": 2, "compile": True}, "leave one out"),
+        ({"workers": 2, "workers_mode": "group"}, "leave --workers-mode out"),
+    ],
 )
 def test_what_does_not_go_with_shards_is_refused_in_the_request(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(RequestError, match=reason):
