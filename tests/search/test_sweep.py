@@ -49,14 +49,14 @@ def test_a_setting_that_the_user_made_is_kept() -> None:
 
 
 class Killer(Tracker):
-    """Kills the first process of a title when the second trial first reports."""
+    """Kills the first process of a title when the trial of a number first reports."""
 
-    def __init__(self, title: bytes = b"ray::ImplicitFunc") -> None:
+    def __init__(self, title: bytes = b"ray::ImplicitFunc", number: int = 1) -> None:
         self.killed: list[str] = []
-        self._title = title
+        self._title, self._number = title, number
 
     def trial_reported(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
-        if spec.number == 1 and spec.kind == "trial" and len(self.killed) < 1:
+        if spec.number == self._number and spec.kind == "trial" and len(self.killed) < 1:
             for process in Path("/proc").glob("[0-9]*"):
                 try:
                     name = (process / "cmdline").read_bytes()

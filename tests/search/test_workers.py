@@ -31,8 +31,8 @@ def request_for(directory: Path, out: str, **changes: Any) -> Any:
         "source": str(directory / "messages.csv"),
         "target": "label",
         "models": str(directory / "bert"),
-        "trials": 3,
-        "max_epochs": 3,
+        "trials": 2,
+        "max_epochs": 6,
         "seeds": 1,
         "slots": 1,
         "out": str(directory / out),
@@ -74,11 +74,14 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> TrialResult:
     return trial
 
 
-@pytest.mark.parametrize("mode", ["train", "group"])
-def test_a_stopped_trials_workers_are_freed_and_the_curve_is_that_of_one_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: TrialResult, mode: str
+@pytest.mark.parametrize(("mode", "title"), [("train", b"ray::RayTrainWorker"), ("group", b"ray::_Rank")])
+def test_a_worker_killed_and_a_trial_stopped_leave_the_curve_of_one_worker_and_every_cpu_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: TrialResult, mode: str, title: bytes
 ) -> None:
-    """Dropout draws differ between one process and two, so the curves agree, but not to the last digit."""
+    """The first trial loses a worker and is run again, the second is stopped.
+
+    Dropout draws differ between one process and two, so the curves agree, but not to the last digit.
+    """
     decide, work = Rungs.goes_on, Sweep.run
     free: list[float] = []
 
@@ -98,32 +101,22 @@ def test_a_stopped_trials_workers_are_freed_and_the_curve_is_that_of_one_worker(
 
     monkeypatch.setattr(Rungs, "goes_on", stop_all_but_the_first)
     monkeypatch.setattr(Sweep, "run", run_and_count)
-    watching = Watching()
-    run(request_for(tmp_path, "two", workers=2, workers_mode=mode), trackers=(watching,))
+    killer, watching = Killer(title, number=0), Watching()
+    run(request_for(tmp_path, "two", workers=2, workers_mode=mode), trackers=(killer, watching))
     trials = RunFolder(tmp_path / "two").trials()
-    assert [t.status for t in trials if t.kind == "trial"] == ["completed", "pruned", "pruned"]
+    assert [t.status for t in trials if t.kind == "trial"] == ["completed", "pruned"]
     assert free[-1] == 0
     for trial in trials:
         watching.assert_told(trial, 2)
     assert all(t.status == "completed" for t in trials if t.kind != "trial")
+    assert killer.killed == [alone.id]
+    assert [t.id for t in trials if "retry" in t.spent] == [alone.id]
     (together,) = (t for t in trials if t.id == alone.id)
+    assert together.spent["retry"] > 0
     assert [row["samples_seen"] for row in together.curve] == [row["samples_seen"] for row in alone.curve]
     for one, other in zip(alone.curve, together.curve, strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=0.05)
     assert "2 workers" in RunFolder(tmp_path / "two").read_contest()["deviations"][0]
-
-
-@pytest.mark.parametrize(("mode", "title"), [("train", b"ray::RayTrainWorker"), ("group", b"ray::_Rank")])
-def test_a_worker_that_is_killed_costs_its_seconds_and_the_training_is_run_again(
-    tmp_path: Path, mode: str, title: bytes
-) -> None:
-    killer = Killer(title)
-    run(request_for(tmp_path, "run", workers=2, workers_mode=mode, max_epochs=6), trackers=(killer,))
-    assert killer.killed == ["bert-full-001"]
-    trials = {trial.id: trial for trial in RunFolder(tmp_path / "run").trials()}
-    assert {trial.status for trial in trials.values()} <= {"completed", "pruned"}
-    assert trials["bert-full-001"].spent["retry"] > 0
-    assert sum("retry" in trial.spent for trial in trials.values()) == 1
 
 
 def test_trials_share_a_gpu_once_one_of_every_contender_was_measured(
@@ -148,7 +141,7 @@ def test_trials_share_a_gpu_once_one_of_every_contender_was_measured(
     monkeypatch.setattr(Sweep, "_run_tune", note_and_run)
     ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     try:
-        run(request_for(tmp_path, "run", slots=None, trials_per_gpu="auto", max_epochs=1))
+        run(request_for(tmp_path, "run", slots=None, trials_per_gpu="auto", trials=3, max_epochs=1))
     finally:
         ray.shutdown()
     assert [(slots.count, slots.gpus) for slots in planned] == [(1, 1.0), (2, 0.5)]
