@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -254,18 +253,6 @@ def test_names_cannot_break_the_markdown_table(tmp_path: Path) -> None:
     assert set(unescaped) == {9}
     assert "\\<img" in found.to_markdown()
     assert "<img" not in found.to_markdown().replace("\\<img", "")
-
-
-def test_a_large_board_takes_a_few_seconds(tmp_path: Path) -> None:
-    plans = [Plan(name=f"model-{n}/full", accuracy=0.9 - n / 200) for n in range(10)]
-    classes = [f"class {n}" for n in range(6)]
-    contest = Contest(path=tmp_path / "run", plans=plans, rows=5_000, seeds=range(10), classes=classes)
-    contest.metric = "macro_f1"
-    folder = contest.build()
-    started = time.perf_counter()
-    found = make_board(folder, "test")
-    assert len(found.rows) == 12
-    assert time.perf_counter() - started < 20
 
 
 # -- what may not be compared -----------------------------------------------------------------------------------
