@@ -35,7 +35,7 @@ from automl.search.contest import find_contenders
 from automl.search.space import load_space
 from automl.tasks.text_classification import TextClassification
 from automl.training.clock import SlotClock
-from automl.training.context import Report
+from automl.training.evaluation import Alone
 from automl.training.fit import Training
 from automl.training.stream import batch_stream
 from automl.types import TrialSpec
@@ -52,16 +52,6 @@ CONFIGS: dict[str, Any] = {
         hidden_size=1024, num_hidden_layers=18, num_attention_heads=16, intermediate_size=3072, vocab_size=30_522
     ),
 }
-
-
-class Alone:
-    rank, world = 0, 1
-
-    def __init__(self) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-    def report(self, report: Report) -> None:
-        return
 
 
 def synchronise(device: torch.device) -> None:
@@ -123,11 +113,12 @@ class Job:
             metric="accuracy",
             schema=self.prepared.schema,
         )
-        self.device, self.samples, self.batch = Alone().device, batch * steps, batch
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.samples, self.batch = batch * steps, batch
         self.autocast = autocast_dtype(self.device)
 
     def training(self) -> Training:
-        training = Training(self.spec, Alone(), SlotClock(None))
+        training = Training(self.spec, Alone(self.device), SlotClock(None))
         training._set_up()
         return training
 

@@ -29,7 +29,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from loop_speed import Alone, make_checkpoint, make_rows
+from loop_speed import make_checkpoint, make_rows
 
 from automl.config import make_request
 from automl.data.prepare import load_prepared, prepare
@@ -43,9 +43,10 @@ from automl.search.sweep import Sweep, ray_session
 from automl.tasks.text_classification import TextClassification
 from automl.tracking.base import Tracker
 from automl.training.clock import SlotClock
+from automl.training.evaluation import Alone
 from automl.training.fit import Training
 from automl.training.groups import trainable
-from automl.training.workers import TrialContext, set_threads, train_spec
+from automl.training.workers import TrialContext, set_threads, train_spec, trial_device
 from automl.types import Budget, PreparedData, TrialResult, TrialSpec
 
 ROWS, WORDS_A_ROW = 2_000, 12
@@ -120,7 +121,7 @@ class Job:
         spec = agenda.next()
         assert spec is not None
         set_threads()
-        training = Training(spec, Alone(), SlotClock(None))
+        training = Training(spec, Alone(trial_device()), SlotClock(None))
         training._set_up()
         with training._while_learning:
             began = time.perf_counter()

