@@ -55,6 +55,9 @@ def shard_model(blocks: Blocks, context: Context, autocast: torch.dtype | None) 
     try:
         for module in (*_parts(blocks), blocks.model):
             fully_shard(module, **options)
+        # now, while all that will ever learn requires gradients: of what is frozen in its first pass FSDP2 would
+        # not know in which precision its gradients are to be summed and kept, once it is released
+        blocks.model._get_fsdp_state()._lazy_init()  # type: ignore[operator]
     except (ValueError, NotImplementedError) as problem:  # a parameter without dimensions, a module that is a list
         raise CheckpointError(
             f"{type(blocks.model).__name__} cannot be sharded: {' '.join(str(problem).split())[:300]}",

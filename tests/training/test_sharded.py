@@ -60,7 +60,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> ShardedScenes:
     for name, changes in VARIANTS.items():
         found.play_later(f"{name}-whole", False, **changes)
         found.play_later(f"{name}-shards", True, **changes)
-    found.play_later("bfloat16", True, recipe=QUIET | {"gradient_clip": 0.05}, autocast=torch.bfloat16)
+    found.play_later("bfloat16", True, recipe=RELEASE, autocast=torch.bfloat16)
     found.play_later("left-whole", False, recipe=RELEASE, stop_after=2)
     found.play_later("left-shards", True, recipe=RELEASE, stop_after=2)
     found.play_later("undisturbed", True, recipe=RELEASE, kind="final")
@@ -103,9 +103,8 @@ def test_each_worker_holds_half_of_the_parameters_and_of_the_moments(scenes: Sha
 
 
 def test_in_bfloat16_the_curve_stays_close(scenes: ShardedScenes) -> None:
-    for mine, theirs in zip(
-        scenes.both("bfloat16")[0]["curve"], scenes.both("pieces-whole")[0]["curve"], strict=True
-    ):
+    """With blocks that are released in the middle: what is summed up of theirs is float32 too."""
+    for mine, theirs in zip(scenes.both("bfloat16")[0]["curve"], scenes.both("undisturbed")[0]["curve"], strict=True):
         assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=0.02)
 
 
