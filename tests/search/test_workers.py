@@ -74,13 +74,16 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> TrialResult:
     return trial
 
 
-@pytest.mark.parametrize(("mode", "title"), [("train", b"ray::RayTrainWorker"), ("group", b"ray::_Rank")])
+@pytest.mark.parametrize(
+    ("mode", "title", "shard"), [("train", b"ray::RayTrainWorker", True), ("group", b"ray::_Rank", False)]
+)
 def test_a_worker_killed_and_a_trial_stopped_leave_the_curve_of_one_worker_and_every_cpu_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: TrialResult, mode: str, title: bytes
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: TrialResult, mode: str, title: bytes, shard: bool
 ) -> None:
     """The first trial loses a worker and is run again, the second is stopped.
 
-    Dropout draws differ between one process and two, so the curves agree, but not to the last digit.
+    Dropout draws differ between one process and two, so the curves agree, but not to the last digit. In one of the
+    modes the two have half of the model each; what is shipped is whole all the same.
     """
     decide, work = Rungs.goes_on, Sweep.run
     free: list[float] = []
@@ -102,7 +105,7 @@ def test_a_worker_killed_and_a_trial_stopped_leave_the_curve_of_one_worker_and_e
     monkeypatch.setattr(Rungs, "goes_on", stop_all_but_the_first)
     monkeypatch.setattr(Sweep, "run", run_and_count)
     killer, watching = Killer(title, number=0), Watching()
-    run(request_for(tmp_path, "two", workers=2, workers_mode=mode), trackers=(killer, watching))
+    board = run(request_for(tmp_path, "two", workers=2, workers_mode=mode, shard=shard), trackers=(killer, watching))
     trials = RunFolder(tmp_path / "two").trials()
     assert [t.status for t in trials if t.kind == "trial"] == ["completed", "pruned"]
     assert free[-1] == 0
@@ -116,7 +119,9 @@ def test_a_worker_killed_and_a_trial_stopped_leave_the_curve_of_one_worker_and_e
     assert [row["samples_seen"] for row in together.curve] == [row["samples_seen"] for row in alone.curve]
     for one, other in zip(alone.curve, together.curve, strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=0.05)
-    assert "2 workers" in RunFolder(tmp_path / "two").read_contest()["deviations"][0]
+    deviation = RunFolder(tmp_path / "two").read_contest()["deviations"][0]
+    assert deviation == "every training ran on 2 workers" + (", which shared its model" if shard else "")
+    assert len(board.best.predict(["my parcel is late"])) == 1
 
 
 def test_trials_share_a_gpu_once_one_of_every_contender_was_measured(
