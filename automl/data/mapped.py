@@ -1,10 +1,11 @@
 """Rows that lie in a file of ours and not in memory: written batch by batch as they are read, and mapped.
 
-The file loses its name as soon as it is mapped, so it goes with the last who holds its rows, however that ends.
+The file has no name, so it goes with the last who holds its rows, however that ends.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -48,14 +49,13 @@ def mapped_bytes(write: Callable[[IO[bytes]], None]) -> pa.Buffer:
     """What `write` wrote into the file that it was given, memory-mapped. Raises DataError where the disk is full."""
     folder = scratch_folder()
     with _telling_full_disk(folder):
-        number, name = tempfile.mkstemp(dir=folder, prefix="automl-rows-")
-        try:
-            with os.fdopen(number, "wb") as file:
-                write(file)
-            with pa.memory_map(name) as memory:
-                return memory.read_buffer()
-        finally:
-            os.unlink(name)
+        # Without a name from the beginning: a process that is killed leaves nothing behind.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            write(file)
+            if not file.tell():
+                return pa.py_buffer(b"")
+            file.flush()
+            return pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def scratch_folder() -> Path:
