@@ -16,6 +16,7 @@ from automl.cli import COMMANDS, build_parser, main, parse
 from automl.config import RunRequest, make_request
 from automl.errors import InternalError, RequestError
 from automl.leaderboard.store import RunFolder
+from tests.toys import messages, tiny_bert, write_csv
 
 ROOT = Path(__file__).parents[1]
 MESSAGES = ROOT / "automl" / "example" / "messages.csv"
@@ -301,10 +302,10 @@ def test_an_unknown_option_is_a_request_error_for_python_callers() -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_in_a_real_run_leaves_a_run_that_can_go_on(tmp_path: Path) -> None:
-    lines = MESSAGES.read_text(encoding="utf-8").splitlines(keepends=True)
-    Path("few.csv").write_text("".join(lines[:200]), encoding="utf-8")
+    write_csv(Path("few.csv"), messages(200))
     command = [
-        sys.executable, "-m", "automl", "run", "few.csv", "--target", "intent", "--models", MODEL,
+        sys.executable, "-m", "automl", "run", "few.csv", "--target", "label",
+        "--models", str(tiny_bert(tmp_path / "bert")),
         "--trials", "8", "--max-epochs", "20", "--seeds", "2", "--slots", "1", "--out", str(tmp_path / "r"),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

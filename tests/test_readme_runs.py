@@ -15,7 +15,7 @@ from automl.cli import main
 from tests.test_readme import README, commands
 from tests.toys import messages, tiny_bert, write_csv
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_ray")]
 NETS = ("distilbert-base-uncased", "roberta-base")
 """The README's models; here small nets in folders that are called so."""
 QUICK = ["--max-epochs", "1", "--seeds", "2"]

@@ -87,7 +87,7 @@ def test_a_killed_process_is_retried_and_its_seconds_are_charged(tmp_path: Path)
             "source": str(tmp_path / "messages.csv"),
             "target": "label",
             "models": str(tmp_path / "bert"),
-            "trials": 3,
+            "trials": 2,
             "max_epochs": 6,
             "seeds": 1,
             "slots": 1,

@@ -155,6 +155,7 @@ class TaskContract:
         contest = {
             "task": self.task.name, "contenders": [world.contender.to_json()], "trial_seed": 1, "horizon_samples": 1,
             "split_fingerprint": world.prepared.split.fingerprint, "metric": "accuracy",
+            "schema": world.prepared.schema.to_json(),
         }  # fmt: skip
         folder.write_contest(contest)
         BaselineRunner(folder, contest, world.prepared, Ledger(folder, Budget(trials=1)), Tracker()).run()
