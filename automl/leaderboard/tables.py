@@ -16,7 +16,7 @@ from automl.types import LeaderboardRow
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Head and lines."""
 
-_FRONTS = {"latency": "latency", "device_seconds": "device time"}
+_FRONTS = {"latency": "latency", "device_seconds": "time"}
 assert _FRONTS.keys() == COSTS.keys()
 
 
@@ -48,7 +48,7 @@ def _costs(row: LeaderboardRow, priced: bool) -> list[str]:
 def _latency(p50: float | None, p95: float | None, busy: Mapping[str, Any] | None) -> str:
     if p50 is None:
         return "–"
-    return f"{p50:,.1f} / {'–' if p95 is None else format(p95, ',.1f')}{' (busy)' if busy else ''}"
+    return f"{p50:,.1f} / {'–' if p95 is None else format(p95, ',.1f')}{' *' if busy else ''}"
 
 
 def size(value: int | None) -> str:
