@@ -16,7 +16,7 @@ from typing import IO
 import pyarrow as pa
 
 from automl.data.pieces import PIECE_ROWS
-from automl.errors import DataError
+from automl.errors import DataError, is_full_disk
 
 _FALLBACK = Path("/var/tmp")
 """On a disk wherever /tmp may lie in memory."""
@@ -76,10 +76,10 @@ def _telling_full_disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:
+        if not is_full_disk(error):  # the source's trouble is told by whoever reads it
             raise
         raise DataError(
-            f"rows could not be kept in {folder} while they are looked at ({error.strerror})",
+            f"rows could not be kept in {folder} while they are looked at ({error.strerror or error})",
             "free space as large as the data",
             "Free some space, or set TMPDIR to a folder on a larger disk",
         ) from None

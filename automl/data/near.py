@@ -158,20 +158,16 @@ def _within(part: Keyed, codes: Codes, how: str, sampled: bool) -> list[Finding]
 
 def alike_texts(texts: Sequence[str]) -> Codes:
     """Numbers that are equal where the texts are nearly equal, by chains of near neighbours."""
+    from scipy.cluster.hierarchy import DisjointSet
+
     plain = [_MARKS.sub(" ", _LINK.sub(" ", text.lower()[:_MOST_CHARACTERS])).strip() for text in texts]
     number = {text: place for place, text in enumerate(dict.fromkeys(plain))}
     different = list(number)
     signatures = np.array([_signature(_pieces(text)) for text in different]).reshape(len(different), -1)
-    codes, before = list(range(len(different))), -1
-
-    def code(place: int) -> int:
-        while codes[place] != place:
-            codes[place] = place = codes[codes[place]]
-        return place
-
+    groups, before = DisjointSet(range(len(different))), -1
     for one, other in _meeting(signatures):
         agreeing = np.count_nonzero(signatures[one] == signatures[other])
-        if agreeing < _FEWEST_AGREEING or code(one) == code(other):
+        if agreeing < _FEWEST_AGREEING or groups.connected(one, other):
             continue
         # those that meet by chance are told apart by what they share; the pieces of all texts would fill the memory
         if one != before:
@@ -179,10 +175,10 @@ def alike_texts(texts: Sequence[str]) -> Codes:
         others = np.unique(_pieces(different[other]))
         shared = len(np.intersect1d(own, others, assume_unique=True))
         if shared >= ALIKE * (len(own) + len(others) - shared):
-            codes[code(other)] = code(one)
+            groups.merge(one, other)
     # nothing is left of a text of marks alone: it is like no other
     return np.array(
-        [code(number[text]) if text else len(number) + place for place, text in enumerate(plain)], np.int64
+        [groups[number[text]] if text else len(number) + place for place, text in enumerate(plain)], np.int64
     )
 
 

@@ -40,9 +40,7 @@ def run_info(folder: RunFolder, request: RunRequest, contest: Mapping[str, Any])
 
 def _fingerprint(folder: RunFolder) -> str:
     """What tells this run from every other, also from one of its name and data; '' where it has not begun."""
-    first = next(
-        read_lines(folder.timings_file), None
-    )  # to the millisecond, with all that the records are chained to
+    first = next(read_lines(folder.timings_file), None)  # tells the time to the millisecond, and is chained
     return hashlib.sha256(repr(first).encode()).hexdigest()[:8] if first is not None else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from automl.leaderboard.board import Leaderboard
@@ -51,7 +52,7 @@ def _records(folder: RunFolder) -> Records | None:
         return None
     if is_driven(folder.path) is not False:
         return None
-    contest, board = folder.read_contest(), None
+    contest = folder.read_contest()
     specs = {spec.id: spec for spec in folder.started()}
     ended = [(specs[result.id], result) for result in folder.trials() if result.id in specs]
     ended += [(_baseline(folder, contest, result), result) for result in folder.baselines()]
@@ -59,9 +60,8 @@ def _records(folder: RunFolder) -> Records | None:
     if not folder.leaderboard_json.exists():
         return records
     board = json.loads(folder.leaderboard_json.read_text(encoding="utf-8"))
-    return Records(
-        info=records.info,
-        trainings=ended,
+    return replace(
+        records,
         board=board,
         files={"report": folder.report_html, "leaderboard": folder.leaderboard_md},
         insights=insights_of(folder, Leaderboard.from_json(board)),

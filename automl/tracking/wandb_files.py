@@ -53,13 +53,19 @@ class WandbRun:
 
 def run_files(directory: Path) -> list[Path]:
     """The files of all runs that W&B wrote there, the oldest first."""
-    return sorted(file for file in directory.glob("*run-*/*.wandb") if file.parent.name != "latest-run")
+    files = (file for file in directory.glob("*run-*/*.wandb") if file.parent.name != "latest-run")
+    return sorted(files, key=_age)
+
+
+def _age(file: Path) -> tuple[str, int]:
+    """What sorts files by when they were written: W&B's folders tell their second, what follows it is chance."""
+    return file.parent.name.partition("run-")[2][:15], file.stat().st_mtime_ns
 
 
 def merged(runs: list[WandbRun]) -> list[WandbRun]:
     """Runs that were written in several files as W&B puts them together: by id, the oldest file first."""
     whole: dict[str, WandbRun] = {}
-    for run in sorted(runs, key=lambda one: str(one.path)):
+    for run in sorted(runs, key=lambda one: _age(one.path)):
         if (first := whole.setdefault(run.id, run)) is not run:
             first.history += run.history
             first.artifacts += run.artifacts

@@ -102,7 +102,7 @@ def by_name(folder: RunFolder) -> dict[str, WandbRun]:
 
 def file_of(folder: RunFolder, name: str) -> Path:
     """The first file of a run, which holds its history."""
-    return min(run.path for file in run_files(folder.wandb) if (run := read_run(file)).name == name)
+    return next(file for file in run_files(folder.wandb) if read_run(file).name == name)
 
 
 def without_times(values: dict[str, Any]) -> dict[str, Any]:
