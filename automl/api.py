@@ -212,6 +212,7 @@ def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[di
     from automl.registry import get_part, parts
     from automl.search.baselines import planned
     from automl.search.contest import data_facts, draw_up, find_contenders, find_spaces
+    from automl.search.last_look import Drawn, last_look
     from automl.tasks.base import Task
     from automl.tasks.variations import allowed
 
@@ -225,11 +226,13 @@ def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[di
     spaces = find_spaces(request, contenders, data_facts(prepared, task, request.augment))
     contest = draw_up(request, prepared, task, contenders, spaces, reason)
     contest["baselines"] = [name for name, _, _ in planned(task, contenders)]
-    limits = limit_sentences(contenders, read_part(prepared.directory, "train"), prepared.schema.inputs)
-    for line in limits:
+    lines = limit_sentences(contenders, read_part(prepared.directory, "train"), prepared.schema.inputs)
+    contest["warnings"] = last_look(Drawn(request=request, prepared=prepared, contenders=contenders))
+    lines += contest["warnings"]
+    for line in lines:
         tracker.note(line)
-    contest["assumptions"] += limits
-    prepared = replace(prepared, assumptions=(*prepared.assumptions, *limits))
+    contest["assumptions"] += lines
+    prepared = replace(prepared, assumptions=(*prepared.assumptions, *lines))
     reasons = contest["reasons"]
     tracker.note(f"metric {contest['metric']}: {reasons['metric']}")
     for name, reason in (("unequal classes", reasons["imbalance"]), ("varied inputs", reasons["variation"])):

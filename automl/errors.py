@@ -59,7 +59,11 @@ class RequestError(UserError):
 
 
 class DataError(UserError):
-    pass
+    """`several`: the errors that this one lists, where it stands for more than one."""
+
+    def __init__(self, found: str, expected: str = "", todo: str = "", *, several: Sequence[DataError] = ()) -> None:
+        super().__init__(found, expected, todo)
+        self.several = tuple(several)
 
 
 class CheckpointError(UserError):

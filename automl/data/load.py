@@ -116,7 +116,10 @@ def raise_all(problems: Sequence[DataError]) -> None:
     if problems:
         listed = " ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
         raise DataError(
-            f"{len(problems)} things are wrong with the data: {listed}", "", "Mend them all and run again"
+            f"{len(problems)} things are wrong with the data: {listed}",
+            "",
+            "Mend them all and run again",
+            several=problems,
         )
 
 

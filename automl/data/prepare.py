@@ -24,9 +24,10 @@ from automl.data.columns import Codes, Mask
 from automl.data.folds import FOLDS, Masks, cut_folds, describe_folds, fold_parts, folds_table, read_fold
 from automl.data.guess import find_column
 from automl.data.kept import Kept
+from automl.data.last_look import look_at_data
 from automl.data.leakage import Keyed
 from automl.data.load import load_parts
-from automl.data.profile import Inspection, inspect_parts
+from automl.data.profile import Inspection, inspect_parts, ordered
 from automl.data.repairs import chosen
 from automl.data.rows import ReadOptions
 from automl.data.slices import TEST_SLICES, set_aside, slice_table, slices_sha256
@@ -92,6 +93,8 @@ def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[Prepared
         kept = {name: _rehoused(rows, seen.roles.inputs[0], directory, home) for name, rows in kept.items()}
     check_classes(seen, target, {name: rows.label_counts() for name, rows in kept.items()}, repairs)
     parted = _cut(kept, seen.roles.inputs, request, _bound(keyed["train"], seen, request, keep["train"]))
+    looked = look_at_data(seen, parted.rows, parted.cut, named_target=request.target is not None)
+    seen = replace(seen, findings=ordered([*seen.findings, *looked]))
     prepared = _describe(directory, request, seen, target, parted, repairs, notes)
     origin = parts[parted.origin["test"]]
     slices = slice_table(origin, request.slice, prepared.split.test) if request.slice else None
@@ -161,6 +164,11 @@ class _Cut:
     strategy: str
     masks: Masks = field(default_factory=list)
     folds: tuple[Fold, ...] = ()
+
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """The parts that were split off the training rows."""
+        return tuple(part for part in _PARTS[1:] if self.origin[part] == "train")
 
 
 def _cut(kept: Mapping[str, Kept], inputs: tuple[str, ...], request: RunRequest, bound: _Bound) -> _Cut:

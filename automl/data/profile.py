@@ -112,7 +112,7 @@ def inspect(
     train = seen.keyed["train"]
     looks = [] if train.content is None else look_at_all(train.rows.table[seen.compared[0]].to_pylist())
     found = [*seen.findings, *find_label_errors(train, seen.compared, looks)]
-    return replace(seen, findings=tuple(sorted(found, key=lambda finding: _ORDER[finding.severity])))
+    return replace(seen, findings=ordered(found))
 
 
 def inspect_parts(
@@ -155,18 +155,22 @@ def inspect_parts(
     findings += find_sentinels(keyed["train"], columns, roles)
     if not pictured:
         findings += [finding for part in keyed.values() for finding in find_languages(part, roles.inputs)]
-    findings.sort(key=lambda finding: _ORDER[finding.severity])
     return Inspection(
         parts=parts,
         keyed=keyed,
         columns=columns,
         roles=roles,
         class_counts=class_counts(keyed["train"]) if classified else {},
-        findings=tuple(findings),
+        findings=ordered(findings),
         compared=compared,
         near=near,
         looks=looks,
     )
+
+
+def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The gravest first, else as they were."""
+    return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))
 
 
 def _guess_image(train: Rows, target: str | None, text: Sequence[str] | None) -> tuple[str, str] | None:

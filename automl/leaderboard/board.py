@@ -171,6 +171,7 @@ def _protocol(
             for name in names
         },
         "notes": [
+            *contest.get("warnings", ()),
             *extension_notes(contest),
             *search_notes(folder.read_winners()),
             *fold_notes(contest, folder.read_winners(), metric),

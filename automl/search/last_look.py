@@ -1,0 +1,53 @@
+"""The last look at a whole contest before anything is spent: what warns is noted, what refuses ends it.
+
+A further look is one more function in `LOOKS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from automl.config import RunRequest
+from automl.data.last_look import KINDS
+from automl.errors import RequestError
+from automl.types import Contender, Finding, PreparedData
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """What is known of a contest when its terms are drawn up."""
+
+    request: RunRequest
+    prepared: PreparedData
+    contenders: Sequence[Contender]
+
+
+def _data(drawn: Drawn) -> list[Finding]:
+    findings = drawn.prepared.findings
+    return [finding for finding in findings if finding.severity == "refuse" or finding.kind in KINDS]
+
+
+LOOKS: tuple[Callable[[Drawn], list[Finding]], ...] = (_data,)
+
+
+def last_look(drawn: Drawn) -> list[str]:
+    """One line for each thing to be warned of. Raises RequestError that lists everything that refuses."""
+    findings = [finding for look in LOOKS for finding in look(drawn)]
+    refusals = [finding for finding in findings if finding.severity == "refuse"]
+    if len(refusals) == 1:
+        raise RequestError(refusals[0].what, "", _sentence(refusals[0].suggestion))
+    if refusals:
+        problems = [f"{finding.what}. {_sentence(finding.suggestion)}" for finding in refusals]
+        listed = " ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
+        raise RequestError(
+            f"{len(problems)} things are in the way of this run: {listed}",
+            "",
+            "Correct them all and run again",
+            problems=problems,
+        )
+    return [f"{finding.what}; {finding.suggestion}" for finding in findings if finding.severity == "warn"]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
