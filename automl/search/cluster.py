@@ -191,28 +191,32 @@ def startable_told(nodes: Sequence[Node]) -> str:
 
 def refuse_blind_nodes(folder: Path) -> None:
     """Raises RequestError where some node of the connected cluster does not see the driver's folder."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     nodes = living_nodes()
     if len(nodes) < 2:
         return
     with tempfile.NamedTemporaryFile(prefix=".seen-", dir=folder) as token:
-        sees = ray.remote(os.path.exists).options(num_cpus=0, max_retries=0)
-        asked = {
-            node.host + f" ({node.id[:6]})": sees.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)
-            ).remote(token.name)
-            for node in nodes
-        }
-        ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
-        blind = [host for host, answer in asked.items() if not _yes(answer)]
+        blind = blind_nodes(nodes, token.name)
     if blind:
         raise RequestError(
-            f"{len(blind)} of {len(nodes)} nodes do not see {folder.resolve()}: {', '.join(blind[:4])}",
+            f"{len(blind)} of {len(nodes)} nodes do not see {folder.resolve()}: "
+            f"{', '.join(f'{node.host} ({node.id[:6]})' for node in blind[:4])}",
             "a run folder that all nodes see, or a storage that all reach",
             "Name one with --storage s3://BUCKET/PATH, gs://BUCKET/PATH or a path that all nodes see",
         )
+
+
+def blind_nodes(nodes: Sequence[Node], path: str) -> list[Node]:
+    """Those nodes on which nothing is at the path, or that do not say."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    sees = ray.remote(num_cpus=0, max_retries=0)(os.path.exists)
+    answers = [
+        sees.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)).remote(path)
+        for node in nodes
+    ]
+    ray.wait(answers, num_returns=len(answers), timeout=ANSWER_SECONDS)
+    return [node for node, answer in zip(nodes, answers, strict=True) if not _yes(answer)]
 
 
 def _yes(answer: Any) -> bool:

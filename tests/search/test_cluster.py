@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from automl.errors import RequestError
-from automl.search.cluster import WAIT_SECONDS, Node, Outlook, refuse_client, telling_no_cluster
+from automl.search.cluster import (
+    WAIT_SECONDS,
+    Node,
+    Outlook,
+    blind_nodes,
+    free_resources,
+    is_room_wanted,
+    living_nodes,
+    refuse_client,
+    startable_nodes,
+    telling_no_cluster,
+)
 from automl.search.slots import Slots
 
 ONE = Slots(count=1, cpus=1, gpus=1, follows=True)
@@ -100,3 +114,25 @@ def test_a_cluster_that_does_not_answer_is_told_in_one_sentence() -> None:
             raise ConnectionError("no\nanswer")
     with pytest.raises(ConnectionError), telling_no_cluster(None):
         raise ConnectionError("of a session of our own: a defect")
+
+
+# -- on a Ray that runs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
+def test_nodes_are_asked_whether_they_see_a_path_and_one_that_is_gone_sees_nothing(tmp_path: Path) -> None:
+    (node,) = living_nodes()
+    gone = replace(node, id="e" * len(node.id))
+    assert blind_nodes([node], str(tmp_path)) == []
+    assert blind_nodes([node, gone], str(tmp_path)) == [gone]
+    assert blind_nodes([node], str(tmp_path / "elsewhere")) == [node]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
+def test_what_a_running_ray_tells_of_itself() -> None:
+    (node,) = living_nodes()
+    assert startable_nodes() == []
+    assert free_resources()["CPU"] == node.total["CPU"] >= 1
+    assert not is_room_wanted()
