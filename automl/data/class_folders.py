@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from automl.data.hugging_face import PART_NAMES
-from automl.data.images import ENDINGS
+from automl.data.images import PHOTO_ENDINGS
 from automl.errors import DataError
 
 LABEL = "label"
@@ -60,7 +60,7 @@ def _folders(folder: Path) -> list[Path]:
         try:
             os.stat(entry.path)
         except OSError as error:
-            if error.errno == errno.ELOOP and Path(entry.name).suffix.lower() not in ENDINGS:
+            if error.errno == errno.ELOOP and Path(entry.name).suffix.lower() not in PHOTO_ENDINGS:
                 raise _loop(Path(entry.path)) from None
             continue
         if entry.is_dir():
@@ -143,8 +143,8 @@ def _files(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
 def is_picture(path: Path) -> bool:
     """Whether a file claims to be a picture: by its ending, or else by its first bytes."""
     ending = path.suffix.lower()
-    if ending in ENDINGS or ending in _OTHER_ENDINGS:
-        return ending in ENDINGS
+    if ending in PHOTO_ENDINGS or ending in _OTHER_ENDINGS:
+        return ending in PHOTO_ENDINGS
     try:
         with path.open("rb") as file:
             return file.read(8).startswith(_BEGINNINGS)
@@ -163,4 +163,4 @@ def _name(path: Path) -> str:
     return name
 
 
-PICTURES = Wanted(column="image", plural="pictures", endings=tuple(ENDINGS), accepts=is_picture, loose=True)
+PICTURES = Wanted(column="image", plural="pictures", endings=PHOTO_ENDINGS, accepts=is_picture, loose=True)

@@ -18,11 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from automl.data.columns import as_text, to_mask
-from automl.data.pieces import evenly, rows_at
 from automl.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,8 +26,13 @@ if TYPE_CHECKING:
 
 ENDINGS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".gif": "GIF", ".bmp": "BMP", ".webp": "WEBP",
-    ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM",
+    ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".pnm": "PPM", ".jfif": "JPEG",
+    ".jpe": "JPEG", ".avif": "AVIF", ".jp2": "JPEG2000",
 }  # fmt: skip
+UNREAD_ENDINGS = {".heic": "HEIC", ".heif": "HEIF", ".jxl": "JPEG XL", ".svg": "SVG", ".dcm": "DICOM", ".psd": "PSD"}
+"""Images too, but no decoder of theirs is here."""
+PHOTO_ENDINGS = (*ENDINGS, ".heic", ".heif", ".jxl", ".dcm")
+"""Those of files that are inputs wherever they lie; other images may be sources that the inputs were made of."""
 FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
 MOST_PIXELS = 89_478_485
 """Pillow's own limit: a quarter of a gigabyte in RGB. A small file can decode to much more (a decompression bomb)."""
@@ -181,26 +182,3 @@ def data_uri(picture: Image.Image) -> str:
     room = io.BytesIO()
     picture.save(room, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(room.getvalue()).decode("ascii")
-
-
-# -- columns of paths ------------------------------------------------------------------------------------------
-
-
-def located(column: pa.ChunkedArray, folder: Path) -> pa.ChunkedArray:
-    """Paths made absolute; a relative one counts from the folder of its table."""
-    base = folder.expanduser().absolute()
-    paths = (str(base / text) if (text := (value or "").strip()) else None for value in as_text(column).to_pylist())
-    return pa.chunked_array([pa.array(paths, pa.string())])
-
-
-def holds_pictures(column: pa.ChunkedArray, folder: Path) -> bool:
-    """Whether a column's values are paths of picture files that are there, nearly all of them."""
-    there = np.flatnonzero(to_mask(pc.is_valid(column))) if not pa.types.is_nested(column.type) else ()
-    if not len(there):
-        return False
-    sample = as_text(rows_at(column, there[evenly(len(there), _SAMPLE_ROWS)]))
-    named = pc.match_substring_regex(pc.utf8_lower(sample), r"\.(" + "|".join(e[1:] for e in ENDINGS) + r")\s*$")
-    if pc.mean(named.cast(pa.float64())).as_py() < 0.9:
-        return False
-    paths = located(sample, folder).to_pylist()
-    return sum(os.path.isfile(path) for path in paths if path) >= 0.9 * len(sample)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +12,8 @@ from automl.data.boxes import find_box_flaws
 from automl.data.columns import Codes, Column, describe
 from automl.data.drift import find_drift
 from automl.data.guess import Roles, find_column, guess_roles
-from automl.data.images import Look, holds_pictures, located, look_at_all
+from automl.data.image_column import ImageColumn, guess_image, locate_images
+from automl.data.images import Look, look_at_all
 from automl.data.label_errors import find_label_errors
 from automl.data.languages import find_languages
 from automl.data.leakage import Contents, Keyed, find_overlaps, find_repeats, key_parts
@@ -125,22 +125,32 @@ def inspect_parts(
     """The same for parts that are loaded already."""
     train = parts["train"]
     _check_names(train, {"--target": target, "--image": image, "--group": group}, text)
-    pictured = (image, "named with --image") if image is not None else _guess_image(train, target, text)
     columns = tuple(describe(name, train.table[name]) for name in train.table.column_names)
+    pictured = None
+    if image is not None:
+        pictured = ImageColumn(name=image, reason="named with --image", indexes={})
+    elif text is None:
+        pictured = guess_image(parts, columns, target)
+    located = None
     if pictured is not None:
-        columns = tuple(replace(c, kind="image") if c.name == pictured[0] else c for c in columns)
-    roles = guess_roles(columns, train.table.num_rows, target, text, pictured)
+        located = locate_images(parts, pictured)
+        columns = tuple(replace(c, kind="image") if c.name == pictured.name else c for c in columns)
+    roles = guess_roles(
+        columns, train.table.num_rows, target, text, (pictured.name, located.reason) if pictured and located else None
+    )
     # without text, two rows are the same where all of their columns are
     compared = roles.inputs or tuple(name for name in train.table.column_names)
     _check_parts(parts, compared)
     looks: dict[str, list[Look]] = {}
-    if pictured is not None:
-        parts = {name: _located(rows, pictured[0]) for name, rows in parts.items()}
-        looks = {name: look_at_all(rows.table[pictured[0]].to_pylist()) for name, rows in parts.items()}
+    findings: list[Finding] = []
+    if pictured and located:
+        parts, findings = located.parts, located.findings
+        looks = {
+            name: _looks(rows.table[pictured.name], located.missing[name]) for name, rows in located.parts.items()
+        }
     contents = {name: _contents(found) for name, found in looks.items()} or None
     keyed = key_parts(parts, compared, roles.target, contents)
     classified = roles.task in _CLASSIFIED
-    findings: list[Finding] = []
     for name, found in looks.items():
         findings += find_picture_flaws(keyed[name], found, parts[name].table[compared[0]].to_pylist())
     for part in keyed.values():
@@ -173,23 +183,12 @@ def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))
 
 
-def _guess_image(train: Rows, target: str | None, text: Sequence[str] | None) -> tuple[str, str] | None:
-    """The first column whose values are picture files, unless the user named columns of text."""
-    names = train.table.column_names if text is None else ()
-    for name in names:
-        if name != target and holds_pictures(train.table[name], _folder(train)):
-            return name, "its values are picture files that are there"
-    return None
-
-
-def _folder(rows: Rows) -> Path:
-    """The folder that a table's relative paths count from."""
-    return rows.folder or Path(rows.read_as.source.partition(" [")[0]).parent
-
-
-def _located(rows: Rows, column: str) -> Rows:
-    place = rows.table.column_names.index(column)
-    return replace(rows, table=rows.table.set_column(place, column, located(rows.table[column], _folder(rows))))
+def _looks(paths: pa.ChunkedArray, missing: Mapping[int, str]) -> list[Look]:
+    """What every file holds; of rows without one, why."""
+    looks = look_at_all(paths.to_pylist())
+    for row, reason in missing.items():
+        looks[row] = replace(looks[row], problem=reason)
+    return looks
 
 
 def _contents(looks: Sequence[Look]) -> Contents:

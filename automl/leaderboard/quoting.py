@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from automl.data.prepare import read_part
 
-QUOTING_FINDINGS = frozenset({"broken_images", "constant_column", "small_images", "wrong_extension"})
+QUOTING_FINDINGS = frozenset({"broken_images", "constant_column", "found_by_name", "small_images", "wrong_extension"})
 """Kinds of findings whose text holds a cell of the data."""
 _RUN = 24
 """So many letters in a row that also stand in an input are a quotation, not chance."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.images import located, read_rgb
+from automl.data.image_files import absolute_paths
+from automl.data.images import read_rgb
 from automl.tasks.base import Baseline, Field, Generators
 from automl.tasks.classification import CONSTANT, FEATURES, Classification, Rows, choose, fit_constant, fit_logistic
 from automl.types import Schema
@@ -74,7 +75,7 @@ class ImageClassification(Classification):
         name = schema.inputs[0]
         if name not in table.column_names:
             return table
-        return table.set_column(table.column_names.index(name), name, located(table.column(name), folder))
+        return table.set_column(table.column_names.index(name), name, absolute_paths(table.column(name), folder))
 
     def file_column(self, schema: Schema) -> str | None:
         return schema.inputs[0]
