@@ -78,11 +78,15 @@ def write_cleaned(
     classified = (seen.roles.task or "").endswith("classification")
     seen, mended = mended_inspection(seen, on)
     keep, removed = clean(seen.keyed, on, seen.near, classified)
-    ending = out.suffix if alone else _ending(seen)
+    ending = out.suffix if alone else _ending(seen, parts["train"].table)
     files, rows = [], {}
     for name, part in seen.keyed.items():
         # a given part is written as it was: its rows are what scores stand for
         table = part.rows.table
+        if seen.unpacked is not None:
+            table = table.set_column(
+                table.column_names.index(seen.unpacked), seen.unpacked, parts[name].table[seen.unpacked]
+            )
         places = np.flatnonzero(keep["train"]) if name == "train" else np.arange(table.num_rows)
         file = out if alone else out / f"{name}{ending}"
         write_rows(taken(table, places, f"writing {name} rows"), file)
@@ -127,8 +131,10 @@ def _record(out: Path) -> Path:
     return out.with_suffix(f".{RECORD}") if out.suffix.lower() in WRITABLE else out / RECORD
 
 
-def _ending(seen: Inspection) -> str:
-    """As the source was, where that can be written; lines of JSON for lists, which a CSV cannot hold."""
+def _ending(seen: Inspection, table: pa.Table) -> str:
+    """As the source was, where that can be written; Parquet for images, lines of JSON for lists."""
+    if seen.unpacked is not None and not pa.types.is_string(table[seen.unpacked].type):
+        return ".parquet"
     if any(pa.types.is_nested(field.type) for field in seen.parts["train"].table.schema):
         return ".jsonl"
     ending = Path(seen.parts["train"].read_as.source).suffix.lower()

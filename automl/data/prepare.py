@@ -79,7 +79,7 @@ def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[Prepared
     options = ReadOptions(**{name: getattr(request, name) for name in READING})
     parts = load_parts(request.source, request.validation, request.test, options, directory / UNPACKED)
     shown = set_aside(parts, request)
-    seen = inspect_parts(shown, request.target, request.text, request.image, request.group)
+    seen = inspect_parts(shown, request.target, request.text, request.image, request.group, directory / UNPACKED)
     target = check_roles(seen, request)
     usable, notes = check_parts(seen, request, target)
     on = chosen(request.clean)

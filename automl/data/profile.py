@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from automl.data.boxes import find_box_flaws
 from automl.data.columns import Codes, Column, describe
 from automl.data.drift import find_drift
 from automl.data.guess import Roles, find_column, guess_roles
+from automl.data.image_bytes import HELD, with_image_files
 from automl.data.image_column import ImageColumn, guess_image, locate_images
 from automl.data.images import Look, look_at_all
 from automl.data.label_errors import find_label_errors
@@ -35,7 +37,10 @@ _ORDER = {"refuse": 0, "repair": 1, "warn": 2, "note": 3}
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """Everything that was seen; to_json gives the form of `inspect --json`, the others forms for people."""
+    """Everything that was seen; to_json gives the form of `inspect --json`, the others forms for people.
+
+    unpacked: the column whose image files stood in the table itself; now they are files, and it holds their paths.
+    """
 
     parts: Mapping[str, Rows]
     keyed: Mapping[str, Keyed]
@@ -47,6 +52,7 @@ class Inspection:
     near: Mapping[str, Codes] = field(default_factory=dict)
     looks: Mapping[str, Sequence[Look]] = field(default_factory=dict)
     limits: tuple[dict[str, Any], ...] = ()
+    unpacked: str | None = None
 
     @property
     def rows(self) -> int:
@@ -121,14 +127,18 @@ def inspect_parts(
     text: Sequence[str] | None,
     image: str | None = None,
     group: str | None = None,
+    unpack_in: Path | None = None,
 ) -> Inspection:
-    """The same for parts that are loaded already."""
+    """The same for parts that are loaded already. unpack_in: as in `load`, for image files that lie in columns."""
+    _check_names(parts["train"], {"--target": target, "--image": image, "--group": group}, text)
+    parts, held = with_image_files(parts, image, text is not None, unpack_in)
     train = parts["train"]
-    _check_names(train, {"--target": target, "--image": image, "--group": group}, text)
     columns = tuple(describe(name, train.table[name]) for name in train.table.column_names)
     pictured = None
     if image is not None:
         pictured = ImageColumn(name=image, reason="named with --image", indexes={})
+    elif held is not None:
+        pictured = ImageColumn(name=held, reason=HELD, indexes={})
     elif text is None:
         pictured = guess_image(parts, columns, target)
     located = None
@@ -175,6 +185,7 @@ def inspect_parts(
         compared=compared,
         near=near,
         looks=looks,
+        unpacked=held if pictured and pictured.name == held else None,
     )
 
 
