@@ -22,7 +22,7 @@ DONE, NO, MISTAKE, FAILURE, INTERRUPTED = 0, 1, 2, 3, 130
 _EXTRAS = {name: "train" for name in ("torch", "transformers", "ray", "optuna", "safetensors", "tokenizers")}
 _EXTRAS |= {"datasets": "train", "huggingface_hub": "train", "wandb": "wandb", "peft": "lora"}
 
-_METAVARS = dict.fromkeys(("target", "image", "group", "time"), "COLUMN")
+_METAVARS = dict.fromkeys(("target", "image", "group", "time", "split"), "COLUMN")
 _METAVARS |= {"test": "FILE", "validation": "FILE", "out": "DIR", "search_spaces": "DIR", "wandb": "PROJECT"}
 _METAVARS |= {"margin": "POINTS", "encoding": "NAME", "delimiter": "CHARACTER", "header": "yes|no", "memory": "GIB"}
 _METAVARS |= {"price_per_hour": "PRICE", "storage": "URL", "checkpoint_every": "TIME", "wandb_entity": "TEAM"}
@@ -163,14 +163,14 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", metavar="COLUMN", help="the column of picture files' paths")
     parser.add_argument("--test", metavar="FILE", help="a file of test rows, to find overlaps")
     parser.add_argument("--validation", metavar="FILE", help="a file of validation rows, to find overlaps")
-    _add_reading(parser)
+    _add_reading(parser, "split")
 
 
-def _add_reading(parser: argparse.ArgumentParser) -> None:
-    """The options that say how a file is to be read, as `run` has them."""
+def _add_reading(parser: argparse.ArgumentParser, *more: str) -> None:
+    """The options that say how a file is to be read, and more of them, as `run` has them."""
     from automl.config import READING, RunRequest
 
-    for name in READING:
+    for name in (*READING, *more):
         parser.add_argument(f"--{name}", metavar=_metavar(name, None), help=RunRequest.model_fields[name].description)
 
 

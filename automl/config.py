@@ -94,6 +94,11 @@ class RunRequest(BaseModel):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="the seed that everything derives from")
     test: str | None = Field(None, description="a file of test rows, kept as it is")
     validation: str | None = Field(None, description="a file of validation rows, kept as it is")
+    split: str | None = Field(
+        None,
+        description="the column that says which rows are train, validation and test (found out when left out), or "
+        "none to take all rows as training rows",
+    )
     folds: int | None = Field(
         None,
         ge=2,

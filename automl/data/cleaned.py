@@ -19,6 +19,7 @@ from automl.data.pieces import taken
 from automl.data.profile import Inspection, inspect_parts
 from automl.data.repairs import DEFAULT, mend
 from automl.data.rows import ReadOptions
+from automl.data.split_column import Said, parts_by_column
 from automl.data.write import WRITABLE, write_rows
 from automl.errors import DataError
 
@@ -55,6 +56,7 @@ def write_cleaned(
     image: str | None = None,
     test: str | None = None,
     validation: str | None = None,
+    split: str | None = None,
     on: frozenset[str] = DEFAULT,
     options: ReadOptions = AS_FOUND,
 ) -> Cleaned:
@@ -67,12 +69,16 @@ def write_cleaned(
     present = next((path for path in (out, _record(out)) if path.exists()), None)
     if present is not None:
         raise DataError(f"{present} is there already", "a new file or folder", "Choose another name with -o")
-    parts = load_parts(source, validation, test, options)
+    named = {"--target": target, "--text": text, "--image": image}
+    parts = parts_by_column(
+        load_parts(source, validation, test, options),
+        Said.over(named, split=split, test=test, validation=validation),
+    )
     if alone and len(parts) > 1:
         raise DataError(
             f"{source} has {len(parts)} parts ({', '.join(parts)})",
             "a folder to write them to",
-            "Give -o a folder's name",
+            "Give -o a folder's name, or take all rows as one part with --split none",
         )
     seen = inspect_parts(parts, target, text, image)
     classified = (seen.roles.task or "").endswith("classification")
@@ -137,5 +143,5 @@ def _ending(seen: Inspection, table: pa.Table) -> str:
         return ".parquet"
     if any(pa.types.is_nested(field.type) for field in seen.parts["train"].table.schema):
         return ".jsonl"
-    ending = Path(seen.parts["train"].read_as.source).suffix.lower()
+    ending = Path(seen.parts["train"].read_as.source.partition(" [")[0]).suffix.lower()
     return ending if ending in WRITABLE else ".csv"

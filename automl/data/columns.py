@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automl.data.part_words import parts_named
 from automl.data.pieces import by_pieces, evenly, rows_at, taken
 
 # white space of all scripts: RE2's \s knows ASCII alone
@@ -24,6 +25,7 @@ _NO_NUMBER = pa.array(["", "na", "n/a", "nan", "null", "none", "inf", "-inf", "?
 _ID_NAME = re.compile(r"(^|[^a-z])(id|ids|uuid|guid|key|index|idx|row|number|nr|no)$", re.IGNORECASE)
 _SAMPLE_ROWS = 20_000
 _FIRST_ROWS = 1_000
+_MOST_PARTS = 30
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -33,7 +35,7 @@ Hashes = npt.NDArray[np.uint64]
 class Column:
     """What a column looks like. distinct and missing are exact; words and characters are means over a sample.
 
-    kind: text, category, number, boolean, date, id, list, constant or empty.
+    kind: text, category, number, boolean, date, id, list, part (words such as train and test), constant or empty.
     """
 
     name: str
@@ -261,6 +263,11 @@ def _kind(
         return "boolean"
     if pc.all(pc.match_substring_regex(sample, _DATE)).as_py():
         return "date"
+    if (
+        2 <= distinct <= _MOST_PARTS
+        and len(set((parts_named(sample.unique().to_pylist()) or {}).values()) - {""}) > 1
+    ):
+        return "part"
     single = words < 1.05
     # an id is one token, nearly always new, and holds digits; single words of a text corpus do not
     if single and rows >= 10 and distinct >= 0.95 * rows and (_ID_NAME.search(name) or _mostly_digits(sample)):

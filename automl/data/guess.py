@@ -23,7 +23,7 @@ TASKS = {
     "object-detection": "pictures with boxes",
     "chat": "turns of a conversation",
 }
-_TARGETS = (
+TARGETS = (
     "label", "labels", "target", "class", "category", "y", "intent", "sentiment", "ner_tags", "tags",
     "boxes", "output", "summary", "score", "stars", "rating", "feedback", "answer", "completion", "topic",
 )  # fmt: skip
@@ -117,8 +117,8 @@ def is_classes(column: Column, rows: int) -> bool:
 
 
 def _guess_target(columns: Sequence[Column], rows: int, taken: set[str]) -> tuple[str | None, str]:
-    free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "date")]
-    named = [c for name in _TARGETS for c in free if c.name.lower() == name]
+    free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "date", "part")]
+    named = [c for name in TARGETS for c in free if c.name.lower() == name]
     named += [c for c in free if re.match(r"(target|label|class)[_. ]|.*[_. ](label|target|class)$", c.name.lower())]
     for column in named:
         if column.kind != "id":

@@ -41,6 +41,7 @@ from automl.data.split import (
     test_rows,
     validation_rows,
 )
+from automl.data.split_column import Said, parts_by_column
 from automl.data.together import groups_of, held_together, times_of
 from automl.data.write import write_arrow, write_json
 from automl.errors import RequestError
@@ -77,7 +78,8 @@ def prepare(
 def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[PreparedData, bool]:
     """The prepared data, and whether what was unpacked for it is still needed."""
     options = ReadOptions(**{name: getattr(request, name) for name in READING})
-    parts = load_parts(request.source, request.validation, request.test, options, directory / UNPACKED)
+    loaded = load_parts(request.source, request.validation, request.test, options, directory / UNPACKED)
+    parts = parts_by_column(loaded, Said.of(request))
     shown = set_aside(parts, request)
     seen = inspect_parts(shown, request.target, request.text, request.image, request.group, directory / UNPACKED)
     target = check_roles(seen, request)

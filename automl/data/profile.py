@@ -26,6 +26,7 @@ from automl.data.picture_flaws import find_picture_flaws
 from automl.data.quality import find_flaws
 from automl.data.rows import ReadOptions, Rows
 from automl.data.sentinels import find_sentinels
+from automl.data.split_column import Said, parts_by_column
 from automl.data.together import find_groups
 from automl.errors import DataError
 from automl.types import Finding
@@ -100,19 +101,26 @@ def inspect(
     test: str | None = None,
     validation: str | None = None,
     group: str | None = None,
+    split: str | None = None,
     options: ReadOptions = AS_FOUND,
     label_errors: bool = False,
 ) -> Inspection:
     """What the data is and what is wrong with it; nothing is changed or written.
 
     text: one column or two, as a list or separated by a comma. image: the column of picture files. group: the
-    column that says which rows belong together. options: how the files are to be read, where that shall not be found
+    column that says which rows belong together. split: the column that says the part of every row, or `none`.
+    options: how the files are to be read, where that shall not be found
     out.
     label_errors: look for labels that are probably wrong too, which trains cheap models.
     Raises DataError where nothing can be read or a named column is not there.
     """
     columns = [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
-    seen = inspect_parts(load_parts(source, validation, test, options), target, columns or None, image, group)
+    named = {"--target": target, "--image": image, "--group": group, "--text": columns}
+    parts = parts_by_column(
+        load_parts(source, validation, test, options),
+        Said.over(named, split=split, test=test, validation=validation),
+    )
+    seen = inspect_parts(parts, target, columns or None, image, group)
     if not label_errors or seen.roles.task not in _CLASSIFIED or not seen.roles.inputs:
         return seen
     train = seen.keyed["train"]

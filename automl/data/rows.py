@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from automl.data.encoding import encoding_name
 from automl.errors import DataError
 
 NO_DELIMITER = "\x1f"
+_MOST_NAMES = 10
 DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe", " ": "blank"}
 _SPELLED = {name: char for char, name in DELIMITER_NAMES.items()} | {"\\t": "\t", "space": " ", "none": NO_DELIMITER}
 
@@ -63,7 +65,11 @@ class ReadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadAs:
-    """How a source was read. skipped_rows: numbers of rows that could not be read, counted from 0."""
+    """How a source was read.
+
+    skipped_rows: numbers of rows that could not be read, counted from 0. notes: what was understood of it beyond its
+    format, each with the option that says otherwise where there is one.
+    """
 
     source: str
     format: str
@@ -78,6 +84,7 @@ class ReadAs:
     files: int = 1
     skipped_rows: tuple[int, ...] = ()
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -85,6 +92,7 @@ class ReadAs:
             "skipped_rows": list(self.skipped_rows[:100]),
             "skipped": len(self.skipped_rows),
             "left_out": list(self.left_out),
+            "notes": list(self.notes),
         }
 
     def sentence(self) -> str:
@@ -103,8 +111,9 @@ class ReadAs:
         if self.skipped_rows:
             how.append(f"{len(self.skipped_rows):,} unreadable rows left out")
         if self.left_out:
-            how.append(f"not read: {', '.join(self.left_out)}")
-        return f"{self.source} read as {', '.join(how)}"
+            more = f" and {len(self.left_out) - _MOST_NAMES:,} more" if len(self.left_out) > _MOST_NAMES else ""
+            how.append(f"not read: {', '.join(self.left_out[:_MOST_NAMES])}{more}")
+        return f"{self.source} read as {'; '.join([', '.join(how), *self.notes])}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +121,15 @@ class Rows:
     """One table and how it was read.
 
     folder: what the relative paths in it count from; None: the folder of its file. place: what keeps an unpacked
-    archive on the disk for as long as the rows live.
+    archive on the disk for as long as the rows live. chosen: the numbers of the rows in their source, where these are
+    not all that can be read of it.
     """
 
     table: pa.Table
     read_as: ReadAs
     folder: Path | None = None
     place: object | None = None
+    chosen: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, table: pa.Table, source: Path | str, **how: Any) -> Rows:
@@ -126,8 +137,17 @@ class Rows:
         read_as = ReadAs(source=str(source), rows=table.num_rows, columns=table.num_columns, **how)
         return cls(table=table, read_as=read_as, folder=source.parent if isinstance(source, Path) else None)
 
+    def noting(self, *notes: str, left_out: Sequence[str] = ()) -> Rows:
+        """The same rows with more to say of how they were read."""
+        read_as = self.read_as
+        left_out = tuple(dict.fromkeys((*read_as.left_out, *left_out)))
+        notes = tuple(dict.fromkeys((*read_as.notes, *notes)))
+        return replace(self, read_as=replace(read_as, notes=notes, left_out=left_out))
+
     @property
     def numbers(self) -> npt.NDArray[np.int64]:
         """Each row's number in its source, from 0; a row that could not be read keeps its number free."""
+        if self.chosen is not None:
+            return self.chosen
         skipped = list(self.read_as.skipped_rows)
         return np.delete(np.arange(self.table.num_rows + len(skipped), dtype=np.int64), skipped)

@@ -1,0 +1,37 @@
+"""The words that name the parts of a dataset in the values of a column: train, test_set, PublicTest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_WORDS = {
+    "train": "train training tr trn",
+    "validation": "validation valid val dev devel development",
+    "test": "test testing tst holdout heldout privatetest",
+    "either": "eval evaluation publictest",  # the test, but where another is: then it is what recipes are chosen on
+    "": "unlabeled unlabelled unsup unsupervised unused ignore ignored exclude excluded none",
+}
+_MEANING = {word: part for part, words in _WORDS.items() for word in words.split()}
+_ENDING = re.compile(r"(set|data|split|part|rows)$")
+
+
+def parts_named(values: Iterable[str]) -> dict[str, str] | None:
+    """The part that each value names, '' for rows of no part; None where a value is no such word.
+
+    Case, separators and a word such as "set" at the end do not matter.
+    """
+    found = {}
+    for value in values:
+        word = re.sub(r"[\W_]+", "", value.casefold())
+        part = _MEANING.get(word, _MEANING.get(_ENDING.sub("", word)))
+        if part is None:
+            return None
+        found[value] = part
+    either = "validation" if "test" in found.values() else "test"
+    return {value: either if part == "either" else part for value, part in found.items()}
+
+
+def is_part_word(value: str) -> bool:
+    """Whether a value names a part of a dataset."""
+    return bool(parts_named([value]))
