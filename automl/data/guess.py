@@ -117,13 +117,13 @@ def is_classes(column: Column, rows: int) -> bool:
 
 
 def _guess_target(columns: Sequence[Column], rows: int, taken: set[str]) -> tuple[str | None, str]:
-    free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "date", "part")]
+    free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "date")]
     named = [c for name in TARGETS for c in free if c.name.lower() == name]
     named += [c for c in free if re.match(r"(target|label|class)[_. ]|.*[_. ](label|target|class)$", c.name.lower())]
     for column in named:
         if column.kind != "id":
             return column.name, f"its name says so ({_shape(column)})"
-    classes = [c for c in free if c.kind != "constant" and is_classes(c, rows)]
+    classes = [c for c in free if c.kind not in ("constant", "part") and is_classes(c, rows)]
     if any(c.kind in ("text", "list", "image") for c in columns):
         if classes:
             fewest = min(classes, key=lambda c: c.distinct)

@@ -11,6 +11,7 @@ from automl.data.columns import Mask, as_text, blank, codes_of, matching
 from automl.data.drift import FAR
 from automl.data.kept import Kept
 from automl.data.leakage import Keyed
+from automl.data.part_words import is_part_word
 from automl.data.pieces import evenly, rows_at
 from automl.data.profile import Inspection
 from automl.errors import DataError, UserError
@@ -24,11 +25,6 @@ _ONE_COLOUR = 8
 """Grey values of an image that lie closer together than this, of 256, show next to nothing."""
 _SAMPLE_ROWS = 2_000
 _NAMED = 10
-_PARTS = frozenset(
-    name + ending
-    for name in ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation")
-    for ending in ("", "_set", "_data", "_split", "set", "data")
-) | {"holdout", "heldout", "publictest", "privatetest", "unlabeled", "unlabelled"}
 _UNREADABLE = r"\x{fffd}|[\x00-\x08\x0e-\x1f]|^b['\"].*['\"]$"
 
 
@@ -131,7 +127,7 @@ def _chance(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> 
 def _part_names(seen: Inspection, train: Kept, named_target: bool) -> Iterator[Finding]:
     """Classes that are named as parts of a data set are: the parts themselves were read as classes."""
     counts = train.label_counts()
-    parts = [name for name in counts if name.strip().lower().replace("-", "_").replace(" ", "_") in _PARTS]
+    parts = [name for name in counts if is_part_word(name)]
     # a train can be a class beside buses
     if not parts or ([name.lower() for name in parts] == ["train"] and len(counts) > 1):
         return

@@ -33,5 +33,5 @@ def parts_named(values: Iterable[str]) -> dict[str, str] | None:
 
 
 def is_part_word(value: str) -> bool:
-    """Whether a value names a part of a dataset."""
-    return bool(parts_named([value]))
+    """Whether a value names a part of a dataset, and not rows of no part."""
+    return any((parts_named([value]) or {}).values())

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automl.config import RunRequest
-from automl.data.columns import as_text, fold_space
+from automl.data.columns import Codes, Mask, as_text, fold_space
 from automl.data.guess import TARGETS, find_column
 from automl.data.mapped import mapped
-from automl.data.part_words import is_part_word, parts_named
+from automl.data.part_words import parts_named
 from automl.data.pieces import taken
 from automl.data.rows import Rows
 from automl.errors import DataError, RequestError
@@ -71,7 +71,7 @@ class _Column:
     """What a column says. codes: the place of every row's part, -1 for none. words: its values and their parts."""
 
     names: tuple[str, ...]
-    codes: np.ndarray
+    codes: Codes
     words: Mapping[str, str]
 
     @property
@@ -168,7 +168,7 @@ def _by_words(train: Rows, name: str) -> _Column | None:
     if values is None or name.lower() in TARGETS:
         return None
     counts = _counts(values)
-    words = [value for value in counts if value and is_part_word(value)]
+    words = [value for value in counts if parts_named([value]) is not None]
     meant = parts_named(words) or {}
     if len(set(meant.values()) - {""}) < 2:
         return None
@@ -183,14 +183,15 @@ def _counts(values: pa.ChunkedArray) -> dict[str, int]:
     return {str(pair["values"] or ""): int(pair["counts"]) for pair in values.value_counts().to_pylist()}
 
 
-def _codes(values: pa.ChunkedArray, meant: Mapping[str, str]) -> np.ndarray:
+def _codes(values: pa.ChunkedArray, meant: Mapping[str, str]) -> Codes:
     places = {word: _PARTS.index(part) if part else -1 for word, part in meant.items()}
     at = pc.index_in(values, pa.array(list(places), pa.string())).to_numpy().astype(np.int64)
-    return np.array(list(places.values()), np.int64)[at]
+    codes: Codes = np.array(list(places.values()), np.int64)[at]
+    return codes
 
 
 def _unclear(train: Rows, name: str, counts: Mapping[str, int], todo: str) -> DataError:
-    odd = {value: rows for value, rows in counts.items() if not value or not is_part_word(value)}
+    odd = {value: rows for value, rows in counts.items() if parts_named([value]) is None}
     first = ", ".join(f"{value!r} in {rows:,} rows" for value, rows in islice((odd or counts).items(), 5))
     lacks = f"{first} among its words for parts" if odd else f"no row of train ({first})"
     return DataError(
@@ -208,7 +209,7 @@ def _flag_part(name: str) -> str | None:
 
 def _by_flags(train: Rows, flags: Mapping[str, str]) -> _Column | None:
     """The parts by columns of 0 and 1; where all are 0: the training rows, of which there then is no flag."""
-    marks: dict[str, np.ndarray] = {}
+    marks: dict[str, Mask] = {}
     for name in flags:
         column = train.table[name]
         if pa.types.is_floating(column.type):
@@ -224,11 +225,7 @@ def _by_flags(train: Rows, flags: Mapping[str, str]) -> _Column | None:
     for name, mark in marks.items():
         codes[mark] = _PARTS.index(flags[name])
     column = _Column(tuple(marks), codes, {})
-    if (
-        sum(mark.astype(np.int64) for mark in marks.values()).max() > 1
-        or len(column.has) < 2
-        or "train" not in column.has
-    ):
+    if np.sum(list(marks.values()), axis=0).max() > 1 or len(column.has) < 2 or "train" not in column.has:
         return None
     return None if (codes < 0).any() else column
 
