@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from automl.api import Board, board, resume
+    from automl.api import board, compare, extend, load, predict, replay, resume, verify
     from automl.config import RunRequest
     from automl.data.profile import inspect
     from automl.errors import AutoMLError
+    from automl.finished import Board
     from automl.tracking.base import Tracker
 
 __version__ = "0.1.0"
@@ -31,26 +32,30 @@ __all__ = [
     "Tracker",
     "__version__",
     "board",
+    "compare",
+    "extend",
     "inspect",
+    "load",
     "plan",
+    "predict",
+    "replay",
     "resume",
     "run",
+    "verify",
 ]
 
 # Where each public name lives; imported on first use, so that `import automl` stays fast.
 _HOMES = {
     "AutoMLError": "automl.errors",
-    "Board": "automl.api",
+    "Board": "automl.finished",
     "RunRequest": "automl.config",
     "Tracker": "automl.tracking.base",
-    "board": "automl.api",
     "inspect": "automl.data.profile",
-    "resume": "automl.api",
-}
+} | dict.fromkeys(("board", "compare", "extend", "load", "predict", "replay", "resume", "verify"), "automl.api")
 
 
 def run(
-    source: str | Path,
+    source: Any,
     *,
     config: str | Path | None = None,
     trackers: Sequence[Tracker] = (),
@@ -59,25 +64,38 @@ def run(
 ) -> Board:
     """The leaderboard of a whole run: `automl run` as a function, with the same options as keywords.
 
+    source: a path or the name of data, as on the command line; or data in memory: a pandas or Polars DataFrame, a
+    pyarrow Table, a list of dicts, a dict of columns, a datasets.Dataset, or a dict of these by split. `test` and
+    `validation` may be such tables too.
     config: a YAML file of options; keywords win over it.
     live: show progress on standard error.
     Raises AutoMLError; its message says what was found, what was expected, and what to do.
     """
     from automl import api
-    from automl.config import make_request
     from automl.progress import LiveView
 
-    request = make_request({"source": str(source), **options}, config)
+    request, held = _requested(source, options, config)
     view = (LiveView(),) if live else ()
-    return api.run(request, trackers=(*view, *trackers))
+    return api.run(request, trackers=(*view, *trackers), held=held)
 
 
-def plan(source: str | Path, *, config: str | Path | None = None, **options: Any) -> str:
+def plan(source: Any, *, config: str | Path | None = None, **options: Any) -> str:
     """What `run` would do with the same arguments, and take, as text; some steps are tried, nothing is kept."""
     from automl import api
-    from automl.config import make_request
 
-    return api.plan(make_request({"source": str(source), **options}, config))
+    return api.plan(*_requested(source, options, config))
+
+
+def _requested(
+    source: Any, options: dict[str, Any], config: str | Path | None
+) -> tuple[RunRequest, dict[str, object]]:
+    """The checked request, and what of its data lies in memory, by part."""
+    from automl.config import make_request
+    from automl.data.in_memory import told_apart
+
+    parts = {"train": source, "validation": options.get("validation"), "test": options.get("test")}
+    names, held = told_apart(parts)
+    return make_request({**options, "source": names.pop("train"), **names}, config), held
 
 
 def __getattr__(name: str) -> Any:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from automl.config import RunRequest
+from automl.data.in_memory import IN_MEMORY
 from automl.data.prepare import load_prepared, prepare, read_part
 from automl.data.rows import ReadOptions
 from automl.errors import MissingExtra, RunFolderError, SealedTest
+from automl.finished import Board
 from automl.leaderboard.board import Leaderboard, make_board
 from automl.leaderboard.compare import ComparedRuns, compare_runs
 from automl.leaderboard.insights import insights_of
@@ -22,7 +25,7 @@ from automl.leaderboard.run_info import run_info
 from automl.leaderboard.store import RunFolder
 from automl.leaderboard.verify import Verification, verify_run
 from automl.leaderboard.whereabouts import WhereaboutsFile
-from automl.predict import FineTunedModel, model_of, predict_file
+from automl.predict import predict_file
 from automl.staging import adopt, nothing_left_of_a_full_disk, refuse_taken, room_to_begin, scratch_beside, timed
 from automl.storage.place import Storage, run_url
 from automl.tracking.base import Tracker, Trackers
@@ -33,31 +36,13 @@ if TYPE_CHECKING:
     from automl.search.replay import Replay
 
 
-@dataclass(frozen=True)
-class Board:
-    """A finished run: its leaderboard, its report, its models."""
+def run(
+    request: RunRequest, *, trackers: Sequence[Tracker] = (), held: Mapping[str, object] = MappingProxyType({})
+) -> Board:
+    """Prepare, search, decide and report. Raises AutoMLError; nothing is left behind when the request is bad.
 
-    leaderboard: Leaderboard
-    directory: Path
-
-    @property
-    def report(self) -> Path:
-        return RunFolder(self.directory).report_html
-
-    @property
-    def best(self) -> FineTunedModel:
-        """The model of the first row that has one."""
-        return model_of(self.directory)
-
-    def model(self, contender: str) -> FineTunedModel:
-        return model_of(self.directory, contender)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.leaderboard, name)
-
-
-def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
-    """Prepare, search, decide and report. Raises AutoMLError; nothing is left behind when the request is bad."""
+    held: data in memory in the place of the request's paths, by `train`, `validation` and `test`.
+    """
     require_training(request.adapt)
     out = Path(request.out or Path("runs") / request.run_name)
     request = request.resolved(out=str(out))
@@ -74,7 +59,7 @@ def run(request: RunRequest, *, trackers: Sequence[Tracker] = ()) -> Board:
             scratch_beside(out) as scratch,
         ):
             tracker.phase("prepare")
-            contest, _ = _prepare(request, scratch, tracker)
+            contest, _ = _prepare(request, scratch, tracker, held)
             refuse_taken(folder)
             folder.path.mkdir(parents=True, exist_ok=True)
             lock.enter_context(folder.lock())
@@ -105,6 +90,7 @@ def resume(
         require_training(request.adapt)
         tracker = _trackers(request, trackers)
         if not folder.contest_file.exists():
+            _refuse_lost_data(folder, request)
             with folder.telling_full_disk(), timed(folder, "prepare"), scratch_beside(folder.path) as scratch:
                 contest, _ = _prepare(request, scratch, tracker)
                 adopt(scratch, folder)
@@ -136,7 +122,26 @@ def extend(
         return _compete(folder, request, prepared, tracker)
 
 
-def board(path: Path | str) -> Leaderboard:
+def _refuse_lost_data(folder: RunFolder, request: RunRequest) -> None:
+    """Raises RunFolderError where a run would have to read data that only the program which began it held."""
+    names = (request.source, request.validation or "", request.test or "")
+    if lost := next((name for name in names if name.endswith(IN_MEMORY)), None):
+        raise RunFolderError(
+            f"{folder.path} ended before its data were prepared, and these were a {lost}",
+            "prepared data in the run folder, or data that lie in a file",
+            "Start the run again from the program that holds the data",
+        )
+
+
+def load(path: Path | str) -> Board:
+    """A finished run as its folder tells it: the board as published, its report and its models.
+
+    Nothing is computed and no test is opened; `board` recomputes. Raises RunFolderError where there is no board yet.
+    """
+    return Board.read(RunFolder.existing(path))
+
+
+def board(path: Path | str) -> Board:
     """The leaderboard again, recomputed from the run folder's records, without torch; and the report."""
     folder = RunFolder.existing(path)
     try:
@@ -144,7 +149,7 @@ def board(path: Path | str) -> Leaderboard:
     except SealedTest as sealed:  # here it is no defect of ours: the run has not come that far
         raise RunFolderError(sealed.found, sealed.expected, sealed.todo) from None
     write_report(folder, found)
-    return found
+    return Board.of(found, folder.path)
 
 
 def verify(path: Path | str) -> Verification:
@@ -183,7 +188,7 @@ def predict(
     return predict_file(run, data, out, row, options)
 
 
-def plan(request: RunRequest) -> str:
+def plan(request: RunRequest, held: Mapping[str, object] = MappingProxyType({})) -> str:
     """What a run would do and cost, in plain text: a few steps of each contender are tried, and nothing is kept."""
     require_training(request.adapt)
     from automl.search.contest import plan_contest
@@ -191,7 +196,7 @@ def plan(request: RunRequest) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         data, run = Path(scratch) / "data", Path(scratch) / "run"
         data.mkdir()
-        contest, prepared = _prepare(request, data, Tracker())
+        contest, prepared = _prepare(request, data, Tracker(), held)
         return plan_contest(request, contest, prepared, run)
 
 
@@ -206,7 +211,9 @@ def require_training(adaptations: Sequence[str] = ()) -> None:
         raise MissingExtra.of("peft", "lora", "--adapt lora")
 
 
-def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[dict[str, Any], PreparedData]:
+def _prepare(
+    request: RunRequest, directory: Path, tracker: Tracker, held: Mapping[str, object] = MappingProxyType({})
+) -> tuple[dict[str, Any], PreparedData]:
     """Everything that can be wrong with a request is found here, before anything is spent."""
     from automl.models.text_limits import limit_sentences
     from automl.registry import get_part, parts
@@ -218,7 +225,7 @@ def _prepare(request: RunRequest, directory: Path, tracker: Tracker) -> tuple[di
 
     allowed(request.augment)
     home = RunFolder(request.out).data if request.out else None
-    prepared = prepare(request, directory, tuple(parts("automl.tasks", Task)), home)  # type: ignore[type-abstract]
+    prepared = prepare(request, directory, tuple(parts("automl.tasks", Task)), home, held)  # type: ignore[type-abstract]
     for line in (*prepared.assumptions, *prepared.cleaned):
         tracker.note(line)
     task = get_part("automl.tasks", Task, prepared.schema.task)  # type: ignore[type-abstract]
@@ -267,7 +274,7 @@ def _compete(folder: RunFolder, request: RunRequest, prepared: PreparedData, tra
         files = {"report": folder.report_html, "leaderboard": folder.leaderboard_md}
         tracker.board(found.to_json(), files, insights_of(folder, found))
         status = "done"
-        return Board(found, folder.path)
+        return Board.of(found, folder.path)
     except KeyboardInterrupt:
         status = "interrupted"
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,13 +40,26 @@ def split_names(value: object) -> object:
     """A comma-separated string as a tuple of names; other values unchanged."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, Path):
+        return (str(value),)
+    if isinstance(value, list | tuple):
+        return tuple(str(name) if isinstance(name, Path) else name for name in value)
     return value
+
+
+def spell_path(value: object) -> object:
+    """A path as text, with ~ for the home folder; other values unchanged."""
+    if not isinstance(value, str | Path):
+        return value
+    text = str(value)
+    return os.path.expanduser(text) if text.startswith("~") else text
 
 
 READING = ("encoding", "delimiter", "header", "sheet")
 """The options that say how a file is to be read."""
 WorkersMode = Literal["train", "group"]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
+PathText = Annotated[str, BeforeValidator(spell_path)]
 Duration = Annotated[float | None, BeforeValidator(parse_duration)]
 
 
@@ -54,7 +68,7 @@ class RunRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str = Field(
+    source: PathText = Field(
         description="the data: a file, a folder of pictures per class, a saved Hugging Face dataset, or a hub name"
     )
     target: str | None = Field(None, description="the column to predict (guessed and shown when left out)")
@@ -92,8 +106,8 @@ class RunRequest(BaseModel):
     )
     seeds: int = Field(5, ge=1, le=100, description="final trainings per contender, each on a fresh seed")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="the seed that everything derives from")
-    test: str | None = Field(None, description="a file of test rows, kept as it is")
-    validation: str | None = Field(None, description="a file of validation rows, kept as it is")
+    test: PathText | None = Field(None, description="a file of test rows, kept as it is")
+    validation: PathText | None = Field(None, description="a file of validation rows, kept as it is")
     split: str | None = Field(
         None,
         description="the column that says which rows are train, validation and test (found out when left out), or "
@@ -144,7 +158,7 @@ class RunRequest(BaseModel):
         False, description="compute activations twice instead of keeping them: less memory, a third more time"
     )
     compile: bool = Field(False, description="compile models with torch.compile; pays on long trainings on a GPU")
-    search_spaces: str | None = Field(None, description="a folder of search-space files, looked up first")
+    search_spaces: PathText | None = Field(None, description="a folder of search-space files, looked up first")
     sampler: Literal["tpe", "gp", "random", "grid", "auto"] = Field(
         "tpe",
         description="how trials after the first ones are proposed; gp leaves out trials that were stopped early, "
@@ -156,7 +170,7 @@ class RunRequest(BaseModel):
     price_per_hour: float | None = Field(
         None, ge=0, description="what an hour of one slot costs (device time): the board then tells money too"
     )
-    out: str | None = Field(None, description="the run folder (default runs/NAME)")
+    out: PathText | None = Field(None, description="the run folder (default runs/NAME)")
     wandb: str | None = Field(None, description="log every trial to this Weights & Biases project")
     wandb_entity: str | None = Field(None, description="the W&B user or team (default: your key's own)")
     wandb_mode: Literal["online", "offline", "disabled"] | None = Field(
@@ -217,7 +231,8 @@ class RunRequest(BaseModel):
         stem = path.name.split(".")[0] if path.suffix else path.name
         if stem.lower() in {"train", "data", "dataset", "training"} and path.parent.name:
             stem = path.parent.name
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run"
+        # letters of every script stay; 80 of them leave room below what file systems allow (255 bytes)
+        return re.sub(r"[^\w.-]+", "-", stem)[:80].strip("-.") or "run"
 
     def resolved(self, **values: Any) -> RunRequest:
         """The request with guessed values filled in."""

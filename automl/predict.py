@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from automl.data.columns import as_text
+from automl.data.in_memory import as_table
 from automl.data.load import one_table
 from automl.data.rows import ReadOptions
-from automl.data.write import write_rows
+from automl.data.write import check_writable, write_rows
 from automl.errors import DataError, RunFolderError
 from automl.leaderboard.store import RunFolder
 from automl.types import Schema
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 MODEL_FACTS = "automl.json"
 BATCH_ROWS = 1_024
+_ACCEPTED = "a text, a list of texts (or of paths, or of pairs), or a table: a DataFrame, a list of dicts, a Dataset"
 
 
 class FineTunedModel:
@@ -53,10 +58,19 @@ class FineTunedModel:
             self._loaded = family, task, model.to(trial_device()), processor
         return self._loaded
 
-    def predict_proba(self, inputs: Sequence[Any] | pa.Table) -> NDArray[np.float32]:
+    def __repr__(self) -> str:
+        reads = " and ".join(map(repr, self.schema.inputs))
+        return f"FineTunedModel({str(self.directory)!r}: {self.schema.task}, reads {reads})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_loaded": None}  # weights are read again where it is unpacked
+
+    def predict_proba(self, inputs: Any) -> NDArray[np.float32]:
         """Probabilities, shape (rows, classes), classes in the order of `schema.classes`.
 
-        inputs: texts or paths of pictures; pairs of texts where the model takes two; or a table of the input columns.
+        inputs: texts or paths of pictures; pairs of texts where the model takes two; or rows with the input columns
+        by name: a DataFrame, a pyarrow Table, a list of dicts, a dict of columns, a datasets.Dataset.
+        Raises DataError for rows that hold anything else.
         """
         table = self._as_table(inputs)
         parts = [
@@ -66,37 +80,32 @@ class FineTunedModel:
             return np.zeros((0, len(self.schema.classes)), dtype=np.float32)
         return np.concatenate(parts)
 
-    def predict(self, inputs: Sequence[Any] | pa.Table) -> list[Any]:
+    def predict(self, inputs: Any) -> list[Any]:
         """The predicted class of every row."""
         _, task, *_ = self._load()
         answers: list[Any] = task.answers(self.predict_proba(inputs), self.schema)["prediction"]
         return answers
 
     def _as_table(self, inputs: Any) -> pa.Table:
+        """The input columns as texts, spelled as training read them."""
         import pyarrow as pa
 
         names = self.schema.inputs
-        if isinstance(inputs, pa.Table):
-            missing = [name for name in names if name not in inputs.column_names]
-            if missing:
-                raise DataError(
-                    f"the column {missing[0]!r} is missing",
-                    f"the model reads {', '.join(map(repr, names))}; columns: {', '.join(inputs.column_names)}",
-                    "Rename the column in the file",
-                )
-            columns = [inputs.column(name).cast(pa.string()).fill_null("") for name in names]
-            return pa.table(dict(zip(names, columns, strict=True)))
-        if isinstance(inputs, str):
+        if isinstance(inputs, str | Path):
             inputs = [inputs]
-        rows = [row if isinstance(row, list | tuple) else (row,) for row in inputs]
-        if any(len(row) != len(names) for row in rows):
+        if _is_column(inputs):
+            return pa.table(_columns_of(list(inputs), names))
+        if isinstance(inputs, Mapping) and inputs and all(isinstance(one, str | Path) for one in inputs.values()):
+            inputs = [{name: str(one) for name, one in inputs.items()}]  # one row
+        table = as_table(inputs, "the input", _ACCEPTED)
+        if missing := [name for name in names if name not in table.column_names]:
             raise DataError(
-                f"a row has {len({len(r) for r in rows} - {len(names)})} or more inputs of another number",
-                f"{len(names)} texts a row ({', '.join(names)})",
-                "Give pairs as tuples",
+                f"the column {missing[0]!r} is missing",
+                f"the model reads {', '.join(map(repr, names))}; columns: {', '.join(table.column_names)}",
+                "Rename the column",
             )
-        columns = [[str(row[place]) for row in rows] for place in range(len(names))]
-        return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
+        columns = [pc.fill_null(as_text(pa.chunked_array(table[name])), "") for name in names]
+        return pa.table(dict(zip(names, columns, strict=True)))
 
     def _predict_table(self, table: pa.Table) -> NDArray[np.float32]:
         from automl.models.blocks import autocast_dtype
@@ -113,6 +122,33 @@ class FineTunedModel:
             return {k: v.to(device) for k, v in task.collate(part.rows(indices), None, padding).items()}
 
         return predict_rows(model, part, task, make_batch, device, autocast_dtype(device))
+
+
+def _is_column(inputs: Any) -> bool:
+    """Whether inputs are single rows one after the other, and no table of named columns."""
+    if isinstance(inputs, list | tuple):
+        return not inputs or not all(isinstance(row, Mapping) for row in inputs)
+    # a numpy array, or a column of a data frame
+    return hasattr(inputs, "tolist") and not hasattr(inputs, "columns")
+
+
+def _columns_of(rows: Sequence[Any], names: Sequence[str]) -> dict[str, list[str]]:
+    """Single texts or paths, or tuples of one for each name, by column. Raises DataError for what is neither."""
+    wanted = f"{len(names)} texts a row ({', '.join(names)})" if len(names) > 1 else "a text or a path a row"
+    told = [[row] if isinstance(row, str | Path) else row for row in rows]
+    for place, row in enumerate(told):
+        fits = isinstance(row, list | tuple) and len(row) == len(names)
+        if not fits or not all(isinstance(value, str | Path) for value in row):
+            value = next((one for one in row if not isinstance(one, str | Path)), row) if fits else rows[place]
+            found = f"row {place} is {value!r:.60}, {_kind(value, len(names))}"
+            raise DataError(found, wanted, "Turn it into text, or leave the row out; tables: a DataFrame or dicts")
+    return {name: [str(row[place]) for row in told] for place, name in enumerate(names)}
+
+
+def _kind(value: object, wanted: int) -> str:
+    if isinstance(value, list | tuple) and len(value) != wanted:
+        return f"{len(value)} values"
+    return f"of type {type(value).__name__}"
 
 
 def model_of(run: Path | str, row: str | None = None) -> FineTunedModel:
@@ -135,6 +171,8 @@ def predict_file(
     """Write the rows of a file with two more columns, `prediction` and `probability`."""
     import pyarrow as pa
 
+    out = Path(os.path.expanduser(out))
+    check_writable(out)
     model = model_of(run, row)
     rows = one_table(data, options or ReadOptions())
     _, task, *_ = model._load()
@@ -144,5 +182,5 @@ def predict_file(
         column = pa.array(values)
         place = table.column_names.index(name) if name in table.column_names else None
         table = table.append_column(name, column) if place is None else table.set_column(place, name, column)
-    write_rows(table, Path(out))
-    return Path(out)
+    write_rows(table, out)
+    return out

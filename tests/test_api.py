@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import html
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -13,12 +16,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import automl
 from automl import api
 from automl.config import RunRequest, make_request
-from automl.errors import RunFolderError
+from automl.errors import DataError, RunFolderError
 from automl.leaderboard.planned import read_plan
 from automl.leaderboard.store import RunFolder
 from automl.storage import lease
@@ -152,6 +156,44 @@ def test_the_shipped_model_predicts_and_loads_as_a_pipeline(finished: api.Board)
     assert probabilities.shape == (12, 3)
 
 
+def test_a_finished_run_is_loaded_without_opening_its_test_again(finished: api.Board) -> None:
+    before = len(RunFolder(finished.directory).test_accesses())
+    loaded = automl.load(finished.directory)
+    assert loaded == finished
+    assert loaded.best.directory == finished.best.directory
+    assert len(RunFolder(finished.directory).test_accesses()) == before
+    with pytest.raises(RunFolderError, match="does not exist"):
+        automl.load(finished.directory / "nothing")
+
+
+def test_a_board_is_short_where_it_is_printed_and_can_be_copied(finished: api.Board) -> None:
+    assert len(repr(finished)) < 2_000
+    page = finished._repr_html_()
+    assert page.count("<tr>") == len(finished.rows) + 1
+    assert html.escape(finished.verdict) in page
+    assert pickle.loads(pickle.dumps(finished)) == copy.deepcopy(finished) == finished
+    assert "directory" not in finished.to_json()
+
+
+def test_every_kind_of_table_gets_the_answers_of_its_texts(finished: api.Board) -> None:
+    texts = [text for text, _ in messages(150)[:6]]
+    model = pickle.loads(pickle.dumps(finished.best))
+    wanted = model.predict(texts)
+    frame = pd.DataFrame({"other": range(6), "text": texts})
+    for told in (frame, frame.to_dict("records"), frame.to_dict("list"), frame["text"], frame["text"].to_numpy()):
+        assert model.predict(told) == wanted
+    assert model.predict({"text": texts[0]}) == model.predict(texts[0]) == wanted[:1]
+    for wrong in (None, 5, [texts[0], None], [texts[0], 5], [(texts[0], "b")], frame[["other"]], {"text": 5}):
+        with pytest.raises(DataError) as problem:
+            model.predict(wrong)
+        assert problem.value.expected
+
+
+def test_predictions_are_not_begun_where_they_could_not_be_written(finished: api.Board, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"ends in '\.xlsx'"):
+        api.predict(finished.directory, "nothing.csv", tmp_path / "out.xlsx")
+
+
 def test_predictions_are_written_for_a_file(finished: api.Board, tmp_path: Path) -> None:
     new = write_csv(tmp_path / "new.csv", messages(20, seed=5))
     out = api.predict(finished.directory, str(new), tmp_path / "predictions.csv")
@@ -200,10 +242,10 @@ def steady(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def whole(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> api.Board:
-    """An uninterrupted run, asked for in plain arguments."""
+    """An uninterrupted run of rows held in memory, asked for in plain arguments."""
     return automl.run(
-        str(ground / "messages.csv"), target="label", text="text", models=[str(ground / "bert")], trials=6,
-        max_epochs=6, seeds=2, slots=1, out=str(tmp_path_factory.mktemp("whole") / "run"),
+        pd.read_csv(ground / "messages.csv"), target="label", text="text", models=ground / "bert", trials=6,
+        max_epochs=6, seeds=2, slots=1, out=tmp_path_factory.mktemp("whole") / "run",
     )  # fmt: skip
 
 

@@ -97,6 +97,7 @@ def test_a_missing_source_is_said_plainly() -> None:
     [
         ("reviews.csv", "reviews"), ("data/trec/train.csv", "trec"), ("/x/sms spam/data.csv", "sms-spam"),
         ("user/imdb", "imdb"), ("a/b.v2.jsonl.gz", "b"), ("folder/", "folder"),
+        ("отзывы.csv", "отзывы"), ("レビュー 2.csv", "レビュー-2"), ("???.csv", "run"),
     ],
 )  # fmt: skip
 def test_the_run_folder_is_named_after_the_source(source: str, name: str) -> None:
@@ -118,3 +119,10 @@ def test_a_storage_with_a_secret_in_its_url_is_refused_before_it_is_written_down
     with pytest.raises(RequestError, match="AWS_ACCESS_KEY_ID"):
         make_request({"source": "data.csv", "storage": "s3://KEY:secret@bucket/runs"})
     assert make_request({"source": "data.csv", "storage": "s3://bucket/runs@home"}).storage == "s3://bucket/runs@home"
+
+
+def test_a_path_may_begin_in_the_home_folder_and_be_a_path_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    request = make_request({"source": Path("~/rows.csv"), "out": "~/runs/one", "models": [Path("bert"), "hub/name"]})
+    assert (request.source, request.out) == ("/home/someone/rows.csv", "/home/someone/runs/one")
+    assert request.models == ("bert", "hub/name")

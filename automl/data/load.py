@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 
 from automl.data.folders import read_folder
 from automl.data.formats.base import endings, read_file
 from automl.data.hugging_face import is_hub_name, name_parts, read_hub
+from automl.data.in_memory import held_parts
 from automl.data.joined import read_joined
 from automl.data.mapped import settled
 from automl.data.rows import ReadAs, ReadOptions, Rows
@@ -31,7 +33,11 @@ def read_rows(source: str, options: ReadOptions = AS_FOUND) -> tuple[pa.Table, R
 
 def one_table(source: str, options: ReadOptions = AS_FOUND, unpack_in: Path | None = None) -> Rows:
     """The same as Rows."""
-    parts = load(source, options, unpack_in)
+    return only_table(load(source, options, unpack_in), source)
+
+
+def only_table(parts: Mapping[str, Rows], source: str) -> Rows:
+    """The rows of the one part that there is. Raises DataError where there are several."""
     if len(parts) > 1:
         raise DataError(
             f"{source} holds {len(parts)} splits ({', '.join(parts)})", "one table", "Name one of its files"
@@ -84,9 +90,11 @@ def load_parts(
     test: str | None = None,
     options: ReadOptions = AS_FOUND,
     unpack_in: Path | None = None,
+    held: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, Rows]:
     """A source's parts, with given validation and test files in the place of its own.
 
+    held: data in memory in the place of a path, by the part that it is given for.
     Raises DataError that tells of every file that cannot be read.
     """
     parts: dict[str, Rows] = {}
@@ -97,7 +105,9 @@ def load_parts(
         place = None if unpack_in is None else unpack_in / part
         try:
             if part == "train":
-                parts = load(name, options, place)
+                parts = held_parts(held[part], "the data") if part in held else load(name, options, place)
+            elif part in held:
+                parts[part] = only_table(held_parts(held[part], f"--{part}"), name)
             else:
                 # an option is for the source's format; files of the same ending are taken to be alike
                 alike = Path(name).suffix == Path(source).suffix

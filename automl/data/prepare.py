@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -58,27 +59,30 @@ def prepare(
     directory: Path,
     known_tasks: Collection[str] = SUPPORTED_TASKS,
     home: Path | None = None,
+    held: Mapping[str, object] = MappingProxyType({}),
 ) -> PreparedData:
     """The data of a run in its data folder: cleaned, split, the test's labels in a file of their own.
 
     known_tasks: those that a request may name. home: where the folder will lie in the end, if not at `directory`:
-    pictures out of an archive are kept in it, and named as they will be.
+    pictures out of an archive are kept in it, and named as they will be. held: as in `load_parts`.
     Raises DataError or RequestError, and keeps nothing, where nothing can be learnt from the data.
     """
     check_request(request, known_tasks)
     unpacked, kept = directory / UNPACKED, False
     try:
-        prepared, kept = _prepare(request, directory, home or directory)
+        prepared, kept = _prepare(request, directory, home or directory, held)
     finally:
         if not kept:
             shutil.rmtree(unpacked, ignore_errors=True)
     return prepared
 
 
-def _prepare(request: RunRequest, directory: Path, home: Path) -> tuple[PreparedData, bool]:
+def _prepare(
+    request: RunRequest, directory: Path, home: Path, held: Mapping[str, object]
+) -> tuple[PreparedData, bool]:
     """The prepared data, and whether what was unpacked for it is still needed."""
     options = ReadOptions(**{name: getattr(request, name) for name in READING})
-    loaded = load_parts(request.source, request.validation, request.test, options, directory / UNPACKED)
+    loaded = load_parts(request.source, request.validation, request.test, options, directory / UNPACKED, held)
     parts = parts_by_column(loaded, Said.of(request))
     shown = set_aside(parts, request)
     seen = inspect_parts(shown, request.target, request.text, request.image, request.group, directory / UNPACKED)

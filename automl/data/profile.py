@@ -16,6 +16,7 @@ from automl.data.guess import Roles, find_column, guess_roles
 from automl.data.image_bytes import HELD, with_image_files
 from automl.data.image_column import ImageColumn, guess_image, locate_images
 from automl.data.images import Look, look_at_all
+from automl.data.in_memory import told_apart
 from automl.data.label_errors import find_label_errors
 from automl.data.languages import find_languages
 from automl.data.leakage import Contents, Keyed, find_overlaps, find_repeats, key_parts
@@ -36,7 +37,7 @@ _DIGESTS = ("pixels", "content")
 _ORDER = {"refuse": 0, "repair": 1, "warn": 2, "note": 3}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Inspection:
     """Everything that was seen; to_json gives the form of `inspect --json`, the others forms for people.
 
@@ -80,6 +81,10 @@ class Inspection:
             "findings": [finding.to_json() | {"rows": list(finding.rows)} for finding in self.findings],
         }
 
+    def __repr__(self) -> str:
+        """What `automl inspect` prints: the rows themselves would fill a screen."""
+        return self.to_text()
+
     def to_html(self) -> str:
         """One page that needs no network; it quotes rows of the data."""
         from automl.data.page import inspection_page
@@ -93,13 +98,13 @@ class Inspection:
 
 
 def inspect(
-    source: str,
+    source: Any,
     *,
     target: str | None = None,
     text: Sequence[str] | str | None = None,
     image: str | None = None,
-    test: str | None = None,
-    validation: str | None = None,
+    test: Any = None,
+    validation: Any = None,
     group: str | None = None,
     split: str | None = None,
     options: ReadOptions = AS_FOUND,
@@ -107,6 +112,7 @@ def inspect(
 ) -> Inspection:
     """What the data is and what is wrong with it; nothing is changed or written.
 
+    source, test, validation: paths, or data in memory (in_memory.py).
     text: one column or two, as a list or separated by a comma. image: the column of picture files. group: the
     column that says which rows belong together. split: the column that says the part of every row, or `none`.
     options: how the files are to be read, where that shall not be found
@@ -116,9 +122,10 @@ def inspect(
     """
     columns = [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
     named = {"--target": target, "--image": image, "--group": group, "--text": columns}
+    names, held = told_apart({"train": source, "validation": validation, "test": test})
     parts = parts_by_column(
-        load_parts(source, validation, test, options),
-        Said.over(named, split=split, test=test, validation=validation),
+        load_parts(names["train"], names.get("validation"), names.get("test"), options, held=held),
+        Said.over(named, split=split, test=names.get("test"), validation=names.get("validation")),
     )
     seen = inspect_parts(parts, target, columns or None, image, group)
     if not label_errors or seen.roles.task not in _CLASSIFIED or not seen.roles.inputs:

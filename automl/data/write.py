@@ -19,19 +19,34 @@ from automl.errors import DataError
 WRITABLE = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
+def check_writable(path: Path) -> None:
+    """Raises DataError where rows could not be written to a file of this name: before the work, not after it."""
+    ending = path.suffix.lower()
+    if ending not in WRITABLE:
+        raise DataError(
+            f"{path} ends in {ending!r}" if ending else f"{path} has no ending",
+            f"one of {', '.join(WRITABLE)}",
+            "Choose another name for the output",
+        )
+    if path.is_dir():
+        raise DataError(f"{path} is a folder", "the name of a file", "Choose another name for the output")
+    there = next(folder for folder in (path.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise DataError(
+            f"{path} cannot be written: {there} " + ("may not be written to" if there.is_dir() else "is a file"),
+            "a folder that may be written to",
+            "Choose another name for the output",
+        )
+
+
 def write_rows(rows: pa.Table | Iterable[pa.Table], path: Path | str) -> None:
     """The rows in a file, its format by the ending; never half a file.
 
     rows: one table, or pieces of it, at least one. Raises DataError for another ending.
     """
     path = Path(path)
+    check_writable(path)
     ending = path.suffix.lower()
-    if ending not in WRITABLE:
-        raise DataError(
-            f"{path} ends in {ending!r}",
-            f"one of {', '.join(WRITABLE)}",
-            "Choose another name for the output",
-        )
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     pieces = _pieces(rows)
@@ -45,9 +60,12 @@ def write_rows(rows: pa.Table | Iterable[pa.Table], path: Path | str) -> None:
                             json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in batch.to_pylist()
                         )
         else:
+            flat = ending != ".parquet"
+            first = _flattened(first) if flat else first
             with _writer(part, first.schema, ending) as writer:
-                for piece in chain([first], pieces):
-                    writer.write_table(piece)
+                writer.write_table(first)
+                for piece in pieces:
+                    writer.write_table(_flattened(piece) if flat else piece)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -55,6 +73,18 @@ def write_rows(rows: pa.Table | Iterable[pa.Table], path: Path | str) -> None:
 
 def _pieces(rows: pa.Table | Iterable[pa.Table]) -> Iterator[pa.Table]:
     return iter([rows] if isinstance(rows, pa.Table) else rows)
+
+
+def _flattened(table: pa.Table) -> pa.Table:
+    """The table as a file of plain cells can hold it: lists, structs and maps as JSON."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type):
+            values = [
+                None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+                for value in table.column(place).to_pylist()
+            ]
+            table = table.set_column(place, field.name, pa.array(values, pa.string()))
+    return table
 
 
 def _writer(path: Path, schema: pa.Schema, ending: str) -> Any:

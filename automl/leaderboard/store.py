@@ -99,7 +99,7 @@ class RunFolder:
     """Paths and records of one run. Opening it for writing takes the lock: one driver at a time."""
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.expanduser(path))
         self.request_file = self.path / "request.yaml"
         self.environment_file = self.path / "environment.json"
         self.contest_file = self.path / "contest.json"

@@ -129,7 +129,7 @@ def test_a_finished_run_is_extended_by_trials_and_a_model_and_says_so(tmp_path: 
     run(request)
     with pytest.raises(RequestError, match="one/full stands in .* already"):
         extend(tmp_path / "run", models=[str(tmp_path / "one")])
-    board = extend(tmp_path / "run", trials=1, models=[str(tmp_path / "two")]).leaderboard
+    board = extend(tmp_path / "run", trials=1, models=[str(tmp_path / "two")])
     rows = {row.contender: row for row in board.rows if row.kind == "contender"}
     assert set(rows) == {"one/full", "two/full"}
     assert all(sum(row.trials.values()) == 2 for row in rows.values())
