@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from automl.api import board, compare, extend, load, predict, replay, resume, verify
+    from automl.api import board, compare, extend, load, replay, resume, verify
     from automl.config import RunRequest
     from automl.data.profile import inspect
     from automl.errors import AutoMLError
@@ -37,7 +37,6 @@ __all__ = [
     "inspect",
     "load",
     "plan",
-    "predict",
     "replay",
     "resume",
     "run",
@@ -51,7 +50,7 @@ _HOMES = {
     "RunRequest": "automl.config",
     "Tracker": "automl.tracking.base",
     "inspect": "automl.data.profile",
-} | dict.fromkeys(("board", "compare", "extend", "load", "predict", "replay", "resume", "verify"), "automl.api")
+} | dict.fromkeys(("board", "compare", "extend", "load", "replay", "resume", "verify"), "automl.api")
 
 
 def run(
