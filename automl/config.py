@@ -57,6 +57,7 @@ def spell_path(value: object) -> object:
 
 READING = ("encoding", "delimiter", "header", "sheet")
 """The options that say how a file is to be read."""
+RareClasses = Literal["keep", "drop", "merge"]
 WorkersMode = Literal["train", "group"]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 PathText = Annotated[str, BeforeValidator(spell_path)]
@@ -83,6 +84,11 @@ class RunRequest(BaseModel):
     group: str | None = Field(None, description="keep rows with one value of this column on one side of every cut")
     time: str | None = Field(None, description="cut by this column: the latest rows are the test")
     clean: Names = Field((), description="repairs to make beside the usual ones, or no-NAME; see automl clean --help")
+    rare_classes: RareClasses = Field(
+        "drop",
+        description="classes with too few rows to stand in every part: drop them, merge them into one, or keep them "
+        "and be refused; rows of a given validation or test are never touched",
+    )
     augment: Names = Field(
         (),
         description="how else training inputs may be varied: mirror, crop (pictures), words (texts); or how not to "

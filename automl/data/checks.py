@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
 from automl.config import RunRequest
 from automl.data.clean import Repair
@@ -14,14 +13,13 @@ from automl.data.columns import Column, Mask
 from automl.data.guess import MOST_CLASSES, TASKS
 from automl.data.leakage import Keyed
 from automl.data.load import raise_all
-from automl.data.profile import Inspection
+from automl.data.profile import Inspection, class_counts
 from automl.data.repairs import NEEDED, chosen
 from automl.errors import DataError, RequestError
 
 # what can be guessed from the data; a task of a plug-in is named with --task
 SUPPORTED_TASKS = ("text-classification", "image-classification")
 FEWEST_ROWS = 10
-FEWEST_CLASS_ROWS = 2
 _RESERVED = ("row", "label")
 
 
@@ -219,14 +217,9 @@ def _broken(part: Keyed, column: str) -> DataError:
     )
 
 
-def check_classes(
-    seen: Inspection, target: str, counts: Mapping[str, Mapping[str, int]], repairs: Sequence[Repair]
-) -> None:
-    """Raises DataError where too few rows or classes are left, or a part has a class of its own.
-
-    counts: of each part, the rows of each class that it has.
-    """
-    before, after = seen.class_counts or _counts(seen), counts["train"]
+def check_rows(seen: Inspection, target: str, left: int, repairs: Sequence[Repair]) -> None:
+    """Raises DataError where there is one class, or too few training rows are left after cleaning."""
+    before = class_counts(seen.keyed["train"])
     names = ", ".join(column.name for column in seen.columns[:30])
     removed = "; ".join(repair.sentence() for repair in repairs) or "none were removed"
     if len(before) < 2:
@@ -236,64 +229,69 @@ def check_classes(
             "classification needs two or more",
             f"Choose another with --target; columns: {names}",
         )
-    if sum(after.values()) < FEWEST_ROWS:
+    if left < FEWEST_ROWS:
         raise DataError(
-            f"{sum(after.values())} of {seen.rows:,} rows are left after cleaning ({removed})",
+            f"{left} of {seen.rows:,} rows are left after cleaning ({removed})",
             f"at least {FEWEST_ROWS} different rows",
             "Add data",
         )
-    rare = {name: after.get(name, 0) for name in before if after.get(name, 0) < FEWEST_CLASS_ROWS}
-    if rare:
-        listed = ", ".join(
-            f"{name!r} ({rows} of {before[name]} rows left after cleaning)"
-            if before[name] != rows
-            else f"{name!r} ({rows} row)"
-            for name, rows in list(rare.items())[:10]
-        ) + (f" and {len(rare) - 10} more" if len(rare) > 10 else "")
-        raise DataError(
-            f"{len(rare)} of {len(before)} classes of {target!r} have fewer than {FEWEST_CLASS_ROWS} rows: " + listed,
-            f"at least {FEWEST_CLASS_ROWS} different rows in every class, better 20",
-            "Add rows, merge the class with another, or remove it from the file",
-        )
-    problems = []
+
+
+def check_classes(seen: Inspection, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Raises DataError where a given part has a class of its own.
+
+    counts: of each part, the rows of each class that it has.
+    """
+    known, problems = counts["train"], []
     for part in ("validation", "test"):
-        unseen = sorted(set(counts.get(part, ())) - set(after))
+        unseen = sorted(set(counts.get(part, ())) - set(known))
         if unseen:
             listed = ", ".join(map(repr, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
             problems.append(
                 DataError(
                     f"{seen.parts[part].read_as.source} has {len(unseen)} classes that training never saw: {listed}",
-                    f"the classes of the training rows: {', '.join(map(repr, sorted(after)[:20]))}",
+                    f"the classes of the training rows: {', '.join(map(repr, sorted(known)[:20]))}",
                     f"Mend the labels of the {part} rows, or add training rows of these classes",
                 )
             )
     raise_all(problems)
 
 
-def check_cut(
-    labels: npt.NDArray[np.int64], classes: Sequence[str], chosen: Mask, name: str, column: str | None
-) -> None:
-    """Raises DataError where a cut by groups or time leaves a part empty, or with a class of its own.
+class Uncuttable(DataError):
+    """No part can be split off. classes: those that would stand in it alone; none where it would be empty."""
 
-    labels: places among the classes.
+    def __init__(self, found: str, expected: str, todo: str, classes: Sequence[str] = ()) -> None:
+        super().__init__(found, expected, todo)
+        self.classes = tuple(classes)
+
+
+def check_cut(
+    labels: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    chosen: Mask,
+    name: str,
+    column: str | None,
+    together: bool = False,
+) -> None:
+    """Raises Uncuttable where a cut leaves a part empty, or with a class of its own.
+
+    labels: places among the classes. column: which the user named to cut by. together: whether some rows stay
+    together.
     """
     lost = [classes[code] for code in np.setdiff1d(labels[chosen], labels[~chosen])]
     if chosen.any() and not lost:
         return
-    by = f"cut by {column!r}, " if column else ""
-    found = (
-        f"{by}the {name} rows hold {len(lost)} classes that are left nowhere else: {', '.join(map(repr, lost[:10]))}"
-    )
-    raise DataError(
-        found if lost else f"{by}no row is left for the {name}: the groups are too large to be parted",
+    by = f"cut by {column!r}, " if column else "with near-duplicates kept together, " if together else ""
+    if lost:
+        found = f"{by}the {name} rows hold {len(lost)} classes that are left nowhere else: "
+        found += ", ".join(map(repr, lost[:10]))
+    else:
+        why = "the groups are too large to be parted" if column or together else "every class has too few"
+        found = f"{by}no row is left for the {name}: {why}"
+    raise Uncuttable(
+        found,
         "every class on both sides of the cut",
-        f"Cut by another column, or give {name} rows with --{name}",
+        f"{'Cut by another column' if column else 'Add rows'}, or give {name.partition(' of ')[0]} rows with "
+        f"--{name.partition(' of ')[0]}",
+        lost,
     )
-
-
-def _counts(seen: Inspection) -> dict[str, int]:
-    labels = seen.keyed["train"].labels
-    assert labels is not None
-    counted = pc.value_counts(labels.drop_null()).to_pylist()
-    pairs = [(pair["values"], pair["counts"]) for pair in counted]
-    return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,6 +41,20 @@ class Kept:
 
     def filter(self, rows: Mask) -> Kept:
         return replace(self, places=self.places[rows])
+
+    def of_classes(self, names: Iterable[str]) -> Mask:
+        """Which of the rows are of one of these classes."""
+        return np.isin(self.label_codes, [place for place, name in enumerate(self.classes) if name in set(names)])
+
+    def relabelled(self, names: Iterable[str], label: str) -> Kept:
+        """The same rows, those of some classes under one label."""
+        labels = self.table["label"]
+        moved = pc.is_in(labels, pa.array(list(names), pa.string()))
+        labels = pc.if_else(moved, pa.scalar(label, pa.string()), labels)
+        keep = np.zeros(self.table.num_rows, np.bool_)
+        keep[self.places] = True
+        place = self.table.column_names.index("label")
+        return Kept.of(self.table.set_column(place, "label", labels), self.inputs, keep)
 
     @property
     def numbers(self) -> Codes:

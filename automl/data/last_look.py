@@ -17,8 +17,17 @@ from automl.data.profile import Inspection
 from automl.errors import DataError, UserError
 from automl.types import Finding, Severity
 
-KINDS = frozenset({"class_shares", "class_in_few_parts", "class_named_as_part", "input_says_little", "rows_left_out"})
-"""The kinds of findings that are made here."""
+KINDS = frozenset(
+    {
+        "class_shares",
+        "class_in_few_parts",
+        "class_named_as_part",
+        "input_says_little",
+        "rows_left_out",
+        "rare_classes",
+    }
+)
+"""The kinds of findings that a run tells of before it begins, where they warn."""
 _BY_CHANCE = 0.001
 _MOST = 0.5
 _ONE_COLOUR = 8

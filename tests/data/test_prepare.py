@@ -153,8 +153,6 @@ def test_a_split_of_the_source_without_labels_is_left_aside(tmp_path):
 BAD_ROWS = {
     "one class": ([(text, "yes") for text, _ in rows_of(40)], "has one class \\('yes', 40 rows\\)"),
     "duplicates": (rows_of(2) * 30, "2 of 60 rows are left after cleaning"),
-    "single row": ([*rows_of(40), ("alone", "odd")], "'odd' \\(1 row\\)"),
-    "single after cleaning": ([*rows_of(40), ("a", "odd"), ("A", "odd")], "'odd' \\(1 of 2 rows left"),
     "free text": (
         [(text, f"many words of {n} kinds") for n, (text, _) in enumerate(rows_of(40))],
         "looks like free text",
