@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pyarrow as pa
 
-from automl.data.hugging_face import PART_NAMES
+from automl.data.encoding import lines_of
 from automl.data.images import ENDINGS, Look
 from automl.data.leakage import Keyed, first_rows
+from automl.data.part_words import PART_NAMES
 from automl.data.rows import Rows
 from automl.errors import DataError
 from automl.types import Finding
@@ -35,7 +36,7 @@ def read_voc(folder: Path) -> dict[str, Rows]:
     for part, names in PART_NAMES.items():
         name = next((name for name in names if name in lists), None)
         if name is not None:
-            stems = [line.split()[0] for line in lists[name].read_text(encoding="utf-8").splitlines() if line.strip()]
+            stems = [line.split()[0] for line in lines_of(lists[name].read_text(encoding="utf-8")) if line.strip()]
             parts[part] = _chosen(files, stems, lists[name])
     if "train" not in parts:
         parts = {"train": list(files.values())}

@@ -83,6 +83,7 @@ def check_roles(seen: Inspection, request: RunRequest) -> str:
             "a column with a class in every row",
             f"Name it with --target; columns: {names}",
         )
+    _refuse_bytes(seen, names)
     column = next(column for column in seen.columns if column.name == roles.target)
     if request.task is None or column.distinct > MOST_CLASSES:
         _check_task(seen, column, names)
@@ -94,6 +95,20 @@ def check_roles(seen: Inspection, request: RunRequest) -> str:
         )
     _check_inputs(seen)
     return roles.target
+
+
+def _refuse_bytes(seen: Inspection, names: str) -> None:
+    """Raises DataError where the target or an input is bytes, or where there is nothing else to be an input."""
+    roles = seen.roles
+    used = (roles.target, *roles.inputs) if roles.inputs else [column.name for column in seen.columns]
+    column = next((column for column in seen.columns if column.name in used and column.kind == "bytes"), None)
+    if column is not None:
+        raise DataError(
+            f"column {column.name!r} of {seen.parts['train'].read_as.source} holds bytes that are neither UTF-8 text "
+            "nor images",
+            "text, or images in a format such as PNG or JPEG",
+            f"Decode the bytes where the file is written, or choose another column with --text; columns: {names}",
+        )
 
 
 def _check_task(seen: Inspection, target: Column, names: str) -> None:

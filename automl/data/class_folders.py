@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from automl.data.hugging_face import PART_NAMES
 from automl.data.images import PHOTO_ENDINGS
+from automl.data.part_words import PART_NAMES
 from automl.errors import DataError
 
 LABEL = "label"

@@ -35,7 +35,8 @@ Hashes = npt.NDArray[np.uint64]
 class Column:
     """What a column looks like. distinct and missing are exact; words and characters are means over a sample.
 
-    kind: text, category, number, boolean, date, id, list, part (words such as train and test), constant or empty.
+    kind: text, category, number, boolean, date, id, list, bytes, part (words such as train and test), constant or
+    empty.
     """
 
     name: str
@@ -67,10 +68,16 @@ def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         if pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type):
             return pc.binary_join(column, " ").cast(pa.string())
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+    if pa.types.is_nested(kind) or is_bytes(kind):
         values = (None if v is None else json.dumps(v, default=str) for v in column.to_pylist())
         return pa.chunked_array([pa.array(values, pa.string())])
     return column.cast(pa.string())
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether values are bytes, of whichever of Arrow's types for them."""
+    checks = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+    return any(check(kind) for check in checks)
 
 
 def fold_space(text: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -180,6 +187,8 @@ def blank_rows(table: pa.Table, columns: tuple[str, ...]) -> Mask:
 
 def describe(name: str, column: pa.ChunkedArray) -> Column:
     """A column's kind and its simplest statistics."""
+    if is_bytes(column.type):
+        return _describe_bytes(name, column)
     text = as_text(column)
     missing = blank(text)
     there = np.flatnonzero(~missing)
@@ -206,6 +215,19 @@ def describe(name: str, column: pa.ChunkedArray) -> Column:
         whole=whole,
         low=float(finite.min()) if finite is not None and ranged else None,
         high=float(finite.max()) if finite is not None and ranged else None,
+    )
+
+
+def _describe_bytes(name: str, column: pa.ChunkedArray) -> Column:
+    sizes = pc.binary_length(column).drop_null()
+    return Column(
+        name=name,
+        kind="bytes",
+        missing=column.null_count,
+        distinct=pc.count_distinct(column).as_py(),
+        words=0.0,
+        characters=0.0,
+        examples=tuple(f"{size:,} bytes" for size in sizes[:3].to_pylist()),
     )
 
 

@@ -45,6 +45,17 @@ def encoding_name(codec: str) -> str:
     return _NAMES.get(codec, codec.upper().replace("_", "-"))
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text: they end at line feeds alone, with or without carriage returns before them.
+
+    Form feeds, U+2028 and the like stay inside a line, and so does a carriage return among others; where there is no
+    line feed at all, carriage returns end the lines, as in files of old Macs.
+    """
+    if "\n" not in text:
+        return text.split("\r")
+    return [line.rstrip("\r") for line in text.split("\n")]
+
+
 def read_text(path: Path, encoding: str | None = None) -> tuple[pa.Buffer, str, bool]:
     """A text file's bytes in UTF-8 without a byte-order mark, the codec it was in, and whether it had a mark.
 

@@ -11,8 +11,9 @@ from automl.data.archives import plain_name
 from automl.data.boxes import is_voc, read_voc
 from automl.data.class_folders import LABEL, PICTURES, read_class_folders
 from automl.data.formats.base import endings, formats
-from automl.data.hugging_face import PART_NAMES, is_saved_dataset, name_parts, read_saved
+from automl.data.hugging_face import is_saved_dataset, name_parts, read_saved
 from automl.data.joined import read_joined
+from automl.data.part_words import PART_NAMES
 from automl.data.rows import ReadOptions, Rows
 from automl.data.sources import read_any
 from automl.data.text_files import read_class_texts

@@ -105,7 +105,7 @@ def guess_roles(
 
 def is_classes(column: Column, rows: int) -> bool:
     """Whether a column's values can be classes: few, coming back, and no measured numbers."""
-    if column.kind in ("empty", "list", "date", "constant") or column.distinct > MOST_CLASSES:
+    if column.kind in ("empty", "list", "bytes", "date", "constant") or column.distinct > MOST_CLASSES:
         return False
     present = rows - column.missing
     if column.kind in ("number", "id"):

@@ -8,17 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automl.data.part_words import PART_NAMES
 from automl.data.rows import Rows
 from automl.errors import DataError, MissingExtra
 
-PART_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.-]+)?$")
 
 
@@ -59,16 +56,73 @@ def _read_split(path: Path) -> pa.Table:
     return name_classes(table.replace_schema_metadata(None), info.get("features") or {})
 
 
+def features_in(schema: pa.Schema) -> Mapping[str, Any]:
+    """What the schema of a file that the library `datasets` wrote says of its columns; empty for another file."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return features if isinstance(features, Mapping) else {}
+
+
 def name_classes(table: pa.Table, features: Mapping[str, Any]) -> pa.Table:
-    """Class numbers replaced by their names, where the dataset says so; -1, the mark of no label, by null."""
+    """Class numbers replaced by their names, where the dataset says so; -1, the mark of no label, by null.
+
+    Numbers inside lists and structs are replaced too, such as the tags of tokens.
+    """
     for column, feature in features.items():
-        names = feature.get("names") if isinstance(feature, Mapping) else None
-        if names and feature.get("_type") == "ClassLabel" and pa.types.is_integer(table[column].type):
-            numbers = table[column]
-            valid = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(names)))
-            named = pc.take(pa.array(names, pa.string()), pc.if_else(valid, numbers, None))
-            table = table.set_column(table.column_names.index(column), column, named)
+        if column in table.column_names and _is_class_feature(feature):
+            named = [_named(chunk, feature) for chunk in table[column].chunks] or [
+                _named(_empty(table, column), feature)
+            ]
+            table = table.set_column(table.column_names.index(column), column, pa.chunked_array(named))
     return table
+
+
+def _empty(table: pa.Table, column: str) -> pa.Array:
+    return pa.array([], table[column].type)
+
+
+def _is_class_feature(feature: Any) -> bool:
+    """Whether class numbers are somewhere inside."""
+    if isinstance(feature, Mapping):
+        return bool(_class_names(feature)) or any(map(_is_class_feature, feature.values()))
+    return isinstance(feature, list) and any(map(_is_class_feature, feature))
+
+
+def _class_names(feature: Any) -> list[str]:
+    """The names of a ClassLabel by number, listed or numbered as in a dataset card; empty for another feature."""
+    if not isinstance(feature, Mapping) or feature.get("_type") != "ClassLabel":
+        return []
+    names = feature.get("names")
+    if isinstance(names, Mapping):
+        numbered = {int(number): str(name) for number, name in names.items() if str(number).isdigit()}
+        return [numbered.get(number, str(number)) for number in range(max(numbered, default=-1) + 1)]
+    return list(map(str, names)) if isinstance(names, list) else []
+
+
+def _named(values: pa.Array, feature: Any) -> pa.Array:
+    kind = values.type
+    if (names := _class_names(feature)) and pa.types.is_integer(kind):
+        valid = pc.and_(pc.greater_equal(values, 0), pc.less(values, len(names)))
+        return pc.take(pa.array(names, pa.string()), pc.if_else(valid, values, None))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = feature[0] if isinstance(feature, list) and feature else feature
+        inner = inner.get("feature", inner) if isinstance(inner, Mapping) else inner
+        # not `values.values`: a slice of a larger list begins elsewhere
+        lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+        offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int64()).cast(
+            pa.int64() if pa.types.is_large_list(kind) else pa.int32()
+        )
+        of = pa.LargeListArray if pa.types.is_large_list(kind) else pa.ListArray
+        return of.from_arrays(offsets, _named(values.flatten(), inner), mask=values.is_null())
+    if pa.types.is_struct(kind) and isinstance(feature, Mapping):
+        # a sequence of structs is kept as a struct of sequences
+        wrapped = feature.get("feature")
+        inner = wrapped if isinstance(wrapped, Mapping) else feature
+        children = [_named(child, inner.get(field.name)) for child, field in zip(values.flatten(), kind, strict=True)]
+        return pa.StructArray.from_arrays(children, [field.name for field in kind], mask=values.is_null())
+    return values
 
 
 def read_hub(source: str) -> dict[str, pa.Table]:

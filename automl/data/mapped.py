@@ -28,7 +28,7 @@ def mapped(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
     Texts get the one type `string`, whichever of Arrow's types for texts they had.
     Raises DataError where the disk has no room for them.
     """
-    plain = pa.schema([field.with_type(_plain(field.type)) for field in schema])
+    plain = pa.schema([field.with_type(_plain(field.type)) for field in schema], schema.metadata)
 
     def write(file: IO[bytes]) -> None:
         with pa.ipc.new_stream(file, plain) as writer:
@@ -68,6 +68,8 @@ def scratch_folder() -> Path:
 def _plain(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
         return _plain(kind.value_type)
+    if pa.types.is_binary_view(kind):
+        return pa.binary()
     return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_WORDS = {
-    "train": "train training tr trn",
-    "validation": "validation valid val dev devel development",
-    "test": "test testing tst holdout heldout privatetest",
-    "either": "eval evaluation publictest",  # the test, but where another is: then it is what recipes are chosen on
-    "": "unlabeled unlabelled unsup unsupervised unused ignore ignored exclude excluded none",
+PART_NAMES = {
+    "train": ("train", "training", "trn"),
+    "validation": ("validation", "valid", "val", "dev", "devel", "development"),
+    "test": ("test", "testing", "tst", "holdout", "heldout", "privatetest"),
 }
-_MEANING = {word: part for part, words in _WORDS.items() for word in words.split()}
+"""The usual names of each part, the first the most usual."""
+EITHER = ("eval", "evaluation", "publictest")
+"""The test, but where another is: then it is what recipes are chosen on."""
+WITHOUT_LABELS = ("unlabeled", "unlabelled", "unsup", "unsupervised")
+_MEANING = {
+    **{word: part for part, words in PART_NAMES.items() for word in words},
+    "tr": "train",  # in a column; in the name of a file it may be a language
+    **dict.fromkeys(EITHER, "either"),
+    **dict.fromkeys((*WITHOUT_LABELS, *"unused ignore ignored exclude excluded none".split()), ""),
+}
 _ENDING = re.compile(r"(set|data|split|part|rows)$")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from automl.data.class_folders import LABEL, Wanted, read_class_folders
-from automl.data.encoding import read_text
+from automl.data.encoding import lines_of, read_text
 from automl.data.rows import ReadOptions, Rows
 from automl.errors import DataError
 
@@ -60,7 +60,7 @@ def _read_lines(folder: Path, files: Sequence[Path], options: ReadOptions) -> Ro
     encoding = "utf-8"
     for file in files:
         text, encoding = _text(file, options)
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in lines_of(text) if line.strip()]
         if not lines:
             raise DataError(f"{file} holds only blank lines", "one text a line", "Fill the file, or remove it")
         texts += lines

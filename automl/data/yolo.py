@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from automl.data.boxes import EDGES, box_table
-from automl.data.hugging_face import PART_NAMES
+from automl.data.encoding import lines_of
 from automl.data.images import ENDINGS, picture_size
+from automl.data.part_words import PART_NAMES
 from automl.data.rows import Rows
 from automl.errors import DataError
 
@@ -96,7 +97,7 @@ def _names(folder: Path, settings: Mapping[str, Any]) -> dict[int, str] | None:
             return dict(enumerate(map(str, named)))
         for file in (folder / "classes.txt", folder / _LABELS / "classes.txt"):
             if file.is_file():
-                lines = file.read_text(encoding="utf-8").splitlines()
+                lines = lines_of(file.read_text(encoding="utf-8"))
                 return dict(enumerate(line.strip() for line in lines if line.strip()))
     except (OSError, ValueError):
         raise DataError(
@@ -142,7 +143,7 @@ def _pictures(folder: Path, place: Path) -> Iterator[Path]:
     if place.is_dir():
         yield from (path for path in sorted(place.rglob("*")) if path.suffix.lower() in ENDINGS)
         return
-    for line in place.read_text(encoding="utf-8").splitlines():
+    for line in lines_of(place.read_text(encoding="utf-8")):
         if line.strip():
             yield (
                 _below(place.parent, line.strip()) or _below(folder, line.strip()) or folder / Path(line.strip()).name
@@ -179,7 +180,7 @@ def _boxes(
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = lines_of(file.read_text(encoding="utf-8"))
         read = [_read_line(line, number, names, found) for number, line in enumerate(lines, 1) if line.strip()]
     except (OSError, ValueError) as error:
         raise DataError(

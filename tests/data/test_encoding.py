@@ -69,6 +69,6 @@ def test_a_damaged_file_is_told_with_the_place_in_the_whole_of_it(tmp_path, monk
 
 
 def test_lines_that_end_as_on_old_macs_are_lines(tmp_path, monkeypatch):
-    monkeypatch.setattr("automl.data.formats.delimited._SCAN_BYTES", 5)
+    monkeypatch.setattr("automl.data.line_ends.SCAN_BYTES", 5)
     (tmp_path / "rows.csv").write_bytes(b"text,label\rone,a\rtwo,b\r")
     assert read_rows(str(tmp_path / "rows.csv"))[0].to_pydict() == {"text": ["one", "two"], "label": ["a", "b"]}

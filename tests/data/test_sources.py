@@ -146,6 +146,17 @@ def test_one_text_file_for_each_class_holds_a_row_a_line(tmp_path: Path) -> None
     }
 
 
+@pytest.mark.parametrize("inside", ["\x0b", "\x0c", "\x85", "\u2028", "\u2029", "\x1e", "\r"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_text_of_a_line_is_cut_at_line_feeds_alone(tmp_path: Path, inside: str, end: str) -> None:
+    for name in ("good", "bad"):
+        (tmp_path / f"{name}.txt").write_bytes(end.join([f"{name}{inside}one", f"{name} two", ""]).encode())
+    assert load(str(tmp_path))["train"].table.to_pydict() == {
+        "text": [f"bad{inside}one", "bad two", f"good{inside}one", "good two"],
+        "label": ["bad", "bad", "good", "good"],
+    }
+
+
 def test_addresses_are_fetched_as_files_and_as_folders(tmp_path: Path) -> None:
     memory = fsspec.filesystem("memory")
     memory.pipe("/sets/one/train.csv", CSV.encode())

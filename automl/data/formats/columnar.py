@@ -6,10 +6,14 @@ from abc import abstractmethod
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.feather as feather
 import pyarrow.parquet as parquet
 
+from automl.data.columns import is_bytes
 from automl.data.formats.base import Format
+from automl.data.formats.delimited import distinct_names
+from automl.data.hugging_face import features_in, name_classes
 from automl.data.mapped import mapped
 from automl.data.pieces import PIECE_ROWS, counted
 from automl.data.rows import ReadOptions, Rows
@@ -33,7 +37,55 @@ class _Columnar(Format):
                 f"a whole {self.name} file",
                 "It may be cut short or be something else: copy or export it again",
             ) from None
-        return Rows.of(table.replace_schema_metadata(None), path, format=self.name)
+        table, numbered = _with_own_names(table)
+        named = name_classes(table, features_in(table.schema))
+        decoded = decode_texts(named)
+        rows = Rows.of(decoded.replace_schema_metadata(None), path, format=self.name)
+        return rows.noting(
+            *numbered,
+            *_noted("class names of", table, named, "as the file describes them"),
+            *_noted("bytes of", named, decoded, "read as UTF-8 text"),
+        )
+
+
+def _with_own_names(table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """The table with a name of its own for every column, as the reader of CSV gives them; and what was renamed."""
+    before = table.column_names
+    if len(set(before)) == len(before):
+        return table, []
+    names = distinct_names(before)
+    renamed = [
+        f"{old!r} comes again and is named {new!r}" for old, new in zip(before, names, strict=True) if old != new
+    ]
+    return table.rename_columns(names), renamed
+
+
+def _noted(what: str, before: pa.Table, after: pa.Table, how: str) -> list[str]:
+    changed = [name for name in after.column_names if after[name].type != before[name].type]
+    return [f"{what} {', '.join(map(repr, changed[:10]))} {how}"] if changed else []
+
+
+def decode_texts(table: pa.Table) -> pa.Table:
+    """Columns of bytes as text where all of them are UTF-8, which no image is; others as they are."""
+    for place, field in enumerate(table.schema):
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if is_bytes(kind) and (texts := _decoded(table[field.name])) is not None:
+            table = table.set_column(place, field.name, texts)
+    return table
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    chunks = []
+    for chunk in column.chunks:
+        values = chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk
+        fixed = pa.types.is_fixed_size_binary(values.type)
+        try:
+            chunks.append(values.cast(pa.binary() if fixed else values.type).cast(pa.string()))
+        except pa.ArrowInvalid:
+            return None
+        if fixed:
+            chunks[-1] = pc.utf8_rtrim(chunks[-1], "\x00")
+    return pa.chunked_array(chunks, pa.string())
 
 
 class Parquet(_Columnar):

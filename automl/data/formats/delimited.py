@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +17,19 @@ import pyarrow.csv as pacsv
 
 from automl.data.encoding import binary_kind, read_text
 from automl.data.formats.base import Format
-from automl.data.mapped import mapped, mapped_bytes
+from automl.data.line_ends import Positions, guard_returns, positions, restore_returns, with_newlines
+from automl.data.mapped import mapped
 from automl.data.pieces import counted
 from automl.data.rows import DELIMITER_NAMES, NO_DELIMITER, ReadOptions, Rows
 from automl.errors import DataError
 
 _SAMPLE_BYTES = 1 << 18
-_SCAN_BYTES = 1 << 26
 _BLOCK_BYTES = (1 << 24, 1 << 28)
 MOST_COLUMNS = 5_000
 _CANDIDATES = (",", "\t", ";", "|")
+_SEPARATOR_LINE = re.compile(rb"\"?sep=([^\r\n\"]|\\t)\"?\r?\n", re.IGNORECASE)
+_ROW_NAME = "row_name"
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
-Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,9 @@ class Delimited(Format):
 
     def read(self, path: Path, options: ReadOptions) -> Rows:
         data, encoding, mark = read_text(path, options.encoding)
-        table, dialect, skipped = read_delimited(data, path, options.separator, options.header)
-        return Rows.of(
+        data, said = _without_separator_line(data)
+        table, dialect, skipped, notes = read_delimited(data, path, options.separator or said, options.header)
+        rows = Rows.of(
             table,
             path,
             format=self.name,
@@ -80,32 +81,42 @@ class Delimited(Format):
             header=dialect.header,
             skipped_rows=skipped,
         )
+        return rows.noting(*(["its first line, sep=, names the delimiter"] if said else []), *notes)
+
+
+def _without_separator_line(data: pa.Buffer) -> tuple[pa.Buffer, str | None]:
+    """The text without Excel's first line `sep=;`, and the delimiter that this names."""
+    match = _SEPARATOR_LINE.match(data[:16].to_pybytes())
+    if match is None:
+        return data, None
+    return data[match.end() :], "\t" if match[1] == b"\\t" else match[1].decode()
 
 
 def read_delimited(
     data: pa.Buffer, path: Path, delimiter: str | None = None, header: bool | None = None
-) -> tuple[pa.Table, Dialect, tuple[int, ...]]:
-    """The rows as a table of strings, how they were read, and the numbers of the rows that could not be read.
+) -> tuple[pa.Table, Dialect, tuple[int, ...], list[str]]:
+    """The rows as a table of strings, how they were read, the numbers of rows that could not be read, and notes.
 
     data: UTF-8. delimiter, header: what the user said of them; found out where None.
     Raises DataError where there are no rows, or where too many have the wrong number of fields.
     """
-    data = _with_newlines(data)
+    data, stand_in = guard_returns(with_newlines(data), _CANDIDATES if delimiter is None else (delimiter,))
     sample = _sample(data)
     if not sample.strip():
         raise DataError(f"{path} holds only blank lines", "a header and rows", "Check the file")
     dialect = find_dialect(data, sample, path.suffix.lower()) if delimiter is None else _quoting(data, delimiter)
-    first = next(iter(_records(sample, dialect)), None)
-    if first is None:
+    records = _records(sample, dialect)[:2000]
+    if not records:
         raise DataError(f"{path} cannot be read as lines of text", "a header and rows", "Check the file")
-    dialect = replace(dialect, header=has_header(sample, dialect) if header is None else header)
+    dialect = replace(dialect, header=names_columns(records) if header is None else header)
+    first, notes = _first_row(records, dialect, header)
     if len(first) > MOST_COLUMNS:
         raise DataError(
             f"the first line of {path} has {len(first):,} {dialect.delimiter_name}-separated fields",
             f"at most {MOST_COLUMNS:,} columns",
             "Check what separates the fields and name it with --delimiter, or leave columns out",
         )
-    names = column_names(first if dialect.header else [""] * len(first))
+    names = column_names(first)
     if dialect.broken:
         table, skipped = _read_line_by_line(data, dialect, names)
     else:
@@ -118,7 +129,24 @@ def read_delimited(
             f"{len(names)} {dialect.delimiter_name}-separated fields in every row ({', '.join(names[:8])})",
             "Put values that hold the separator in quotation marks",
         )
-    return table, dialect, tuple(skipped)
+    return (table if stand_in is None else restore_returns(table, stand_in)), dialect, tuple(skipped), notes
+
+
+def _first_row(records: Sequence[list[str]], dialect: Dialect, header: bool | None) -> tuple[list[str], list[str]]:
+    """What names the columns, blank where nothing does, and what is to be said of it."""
+    first, rest = records[0], records[1:]
+    if not dialect.header:
+        return [""] * len(first), []
+    if header is None and _counts_columns(first):
+        return first, [f"its first row {', '.join(first[:3])}{', ...' if len(first) > 3 else ''} names the columns"
+                       " (--header no says otherwise)"]  # fmt: skip
+    if not _lacks_a_name(records):
+        return first, [] if first[0].strip() or len(first) == 1 else ["its first column has no name"]
+    if not any(record[-1].strip() for record in rest):
+        return [*first, ""], ["every row ends with a delimiter"]
+    if len({record[0] for record in rest}) == len(rest):
+        return [_ROW_NAME, *first], [f"row names as R writes them are the column {_ROW_NAME!r}"]
+    return first, []
 
 
 def find_dialect(data: pa.Buffer, sample: str, ending: str) -> Dialect:
@@ -133,8 +161,20 @@ def find_dialect(data: pa.Buffer, sample: str, ending: str) -> Dialect:
             ranked.append((round(agreeing / len(counts), 2), delimiter == preferred, width, delimiter))
     if ranked:
         return _quoting(data, max(ranked)[3])
+    for delimiter in (preferred, *_CANDIDATES, " "):
+        dialect = _quoting(pa.py_buffer(sample.encode()), delimiter)
+        records = _records(sample, dialect)
+        # R separates fields by blanks and quotes texts; a text of words without quotes has blanks too
+        if _lacks_a_name(records) and (delimiter != " " or dialect.quote is not None):
+            return _quoting(data, delimiter)
     # no separator fits: a ragged file, or one column
     return _quoting(data, preferred if preferred in sample.split("\n", 1)[0] else NO_DELIMITER)
+
+
+def _lacks_a_name(records: Sequence[Sequence[str]]) -> bool:
+    """Whether every row has a field more than the first, which names two or more: R's, or a delimiter at the end."""
+    first, rest = len(records[0]) if records else 0, records[1:-1]  # the sample may end inside the last
+    return bool(rest) and first > 1 and all(len(record) == first + 1 for record in rest)
 
 
 def _quoting(data: pa.Buffer, delimiter: str) -> Dialect:
@@ -145,10 +185,10 @@ def _quoting(data: pa.Buffer, delimiter: str) -> Dialect:
     """
     plain = Dialect(delimiter=delimiter, quote=None)
     values = np.frombuffer(data, np.uint8)
-    marks = _positions(values, ord('"'))
+    marks = positions(values, ord('"'))
     if not len(marks):
         return plain
-    breaks = _positions(values, ord("\n"))
+    breaks = positions(values, ord("\n"))
     for escape in (None, "\\"):
         quoting = marks
         if escape is not None:
@@ -161,15 +201,6 @@ def _quoting(data: pa.Buffer, delimiter: str) -> Dialect:
     if delimiter == NO_DELIMITER or _lines_agree(values, breaks, delimiter):
         return plain
     return Dialect(delimiter=delimiter, broken=True)
-
-
-def _positions(values: npt.NDArray[np.uint8], byte: int) -> Positions:
-    """Where a byte occurs; in pieces, for the comparison takes one byte a byte."""
-    pieces = [
-        np.flatnonzero(values[start : start + _SCAN_BYTES] == byte) + start
-        for start in range(0, len(values), _SCAN_BYTES)
-    ]
-    return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
 
 
 def _well_formed(values: npt.NDArray[np.uint8], marks: Positions, delimiter: str) -> bool:
@@ -187,25 +218,12 @@ def _lines_agree(values: npt.NDArray[np.uint8], breaks: Positions, delimiter: st
     """Whether all lines but blank ones have the same number of fields, two or more, without any quoting."""
     ends = np.append(breaks, len(values))
     starts = np.concatenate(([0], ends[:-1] + 1))
-    cuts = np.searchsorted(_positions(values, ord(delimiter)), ends)
+    cuts = np.searchsorted(positions(values, ord(delimiter)), ends)
     counts = np.diff(cuts, prepend=0)
     lengths = ends - starts
     blank = (lengths <= 0) | ((lengths == 1) & (values[np.minimum(starts, len(values) - 1)] == 13))
     counts = counts[~blank]
     return bool(len(counts) and counts[0] >= 1 and (counts == counts[0]).all())
-
-
-def _with_newlines(data: pa.Buffer) -> pa.Buffer:
-    """The same text with line feeds, where an old Mac file ends its lines with carriage returns alone."""
-    head = data[:_SAMPLE_BYTES].to_pybytes()
-    if b"\r" not in head or b"\n" in head:
-        return data
-
-    def write(file: IO[bytes]) -> None:
-        for start in range(0, len(data), _SCAN_BYTES):
-            file.write(data[start : start + _SCAN_BYTES].to_pybytes().replace(b"\r", b"\n"))
-
-    return mapped_bytes(write)
 
 
 def _sample(data: pa.Buffer) -> str:
@@ -220,7 +238,8 @@ def _sample(data: pa.Buffer) -> str:
 def _records(sample: str, dialect: Dialect) -> list[list[str]]:
     """The sample's records, those of a quoted line break whole; up to the first that cannot be read."""
     records: list[list[str]] = []
-    lines = sample.splitlines(keepends=True) if dialect.quote else sample.split("\n")
+    # not splitlines: a text may hold what Python takes for a line break
+    lines = [line + "\n" for line in sample.split("\n")] if dialect.quote else sample.split("\n")
     limit = csv.field_size_limit(_SAMPLE_BYTES * 2)
     try:
         reader = csv.reader(
@@ -238,13 +257,16 @@ def _records(sample: str, dialect: Dialect) -> list[list[str]]:
     return records
 
 
-def has_header(sample: str, dialect: Dialect) -> bool:
-    return names_columns(_records(sample, dialect)[:2000])
-
-
 def names_columns(records: Sequence[Sequence[str]]) -> bool:
     """Whether the first record names columns: no numbers, no sentences, no values of their column."""
     first, rest = records[0], records[1:]
+    if _counts_columns(first) and any(
+        (cells := [record[place].strip() for record in rest if len(record) > place and record[place].strip()])
+        and not any(map(_NUMBER.match, cells))
+        for place, cell in enumerate(first)
+        if cell.strip()
+    ):
+        return True
     if any(_NUMBER.match(cell.strip()) for cell in first):
         return False
     for place, cell in enumerate(first):
@@ -257,12 +279,24 @@ def names_columns(records: Sequence[Sequence[str]]) -> bool:
     return True
 
 
+def _counts_columns(cells: Sequence[str]) -> bool:
+    """Whether the cells are 0, 1, 2, ..., as pandas names columns that have no names; a blank one names its index."""
+    plain = [cell.strip() for cell in cells]
+    plain = plain[1:] if plain and not plain[0] else plain
+    return bool(plain) and plain == [str(number) for number in range(len(plain))]
+
+
 def column_names(cells: list[str]) -> list[str]:
     """Names without surrounding blanks; `column_1` where there is none; a repeated one gets a number."""
+    return distinct_names([cell.strip() or f"column_{number}" for number, cell in enumerate(cells, 1)])
+
+
+def distinct_names(given: Sequence[str]) -> list[str]:
+    """The names, a repeated one with a number."""
     names: dict[str, None] = {}
     copies: Counter[str] = Counter()
-    for number, cell in enumerate(cells, 1):
-        base = name = cell.strip() or f"column_{number}"
+    for base in given:
+        name = base
         while name in names:
             copies[base] += 1
             name = f"{base}_{copies[base] + 1}"

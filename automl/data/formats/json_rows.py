@@ -13,6 +13,7 @@ import pyarrow.json as pajson
 from automl.data.boxes import is_coco, read_coco
 from automl.data.encoding import read_text
 from automl.data.formats.base import Format
+from automl.data.formats.json_turned import json_column, read_lists, read_turned
 from automl.data.mapped import mapped
 from automl.data.rows import ReadOptions, Rows
 from automl.errors import DataError
@@ -54,6 +55,8 @@ def read_json(data: pa.Buffer, path: Path) -> tuple[pa.Table, str]:
         return _json_list(data, path), "JSON"
     # Arrow's reader descends without end and would crash: what may be deep is read by Python's, which refuses it
     shallow = _brackets_deep(data) <= _DEEPEST
+    if shallow and (turned := read_turned(data, path)) is not None:
+        return turned
     if shallow and len(data) > _PART_BYTES and (table := _in_parts(data)) is not None:
         return table, "JSON lines"
     for block in (_BLOCK_BYTES, 1 << 28) if shallow else ():
@@ -133,7 +136,11 @@ def _holds_objects(kind: pa.DataType) -> bool:
 def _json_list(data: pa.Buffer, path: Path) -> pa.Table:
     try:
         values = json.loads(data.to_pybytes())
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise DataError(f"{path} is not valid JSON: {error}", "a list of objects", "Check the file") from None
+    except ValueError as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+            return _json_lines(data, path)  # a list a line
         raise DataError(f"{path} is not valid JSON: {error}", "a list of objects", "Check the file") from None
     return _from_objects(values, path)
 
@@ -163,6 +170,8 @@ def _from_objects(values: list[Any], path: Path) -> pa.Table:
             "objects of texts, numbers and short lists",
             "Leave that value out, or write it as text",
         )
+    if (table := read_lists(values)) is not None:
+        return table
     strange = next((n for n, value in enumerate(values) if not isinstance(value, dict)), None)
     if strange is not None:
         raise DataError(
@@ -171,7 +180,7 @@ def _from_objects(values: list[Any], path: Path) -> pa.Table:
             "Write objects, one a row",
         )
     names = list(dict.fromkeys(name for value in values for name in value))
-    return pa.table({name: _column([value.get(name) for value in values]) for name in names})
+    return pa.table({name: json_column([value.get(name) for value in values]) for name in names})
 
 
 def _is_deep(value: Any) -> bool:
@@ -187,11 +196,3 @@ def _is_deep(value: Any) -> bool:
         if not level:
             return False
     return True
-
-
-def _column(values: list[Any]) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError):
-        plain = [v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values]
-        return pa.array(plain, pa.string())

@@ -3,6 +3,7 @@
 import pytest
 
 from automl.data.load import load, read_rows
+from automl.data.rows import ReadOptions
 from automl.errors import DataError
 
 
@@ -102,3 +103,76 @@ def test_line_ends_of_every_system_are_read(tmp_path):
 def test_a_row_longer_than_a_block_is_read(tmp_path):
     table, _ = read(tmp_path, "text,label\n" + "word " * 5_000_000 + ",x\nb,y\n")
     assert table["label"].to_pylist() == ["x", "y"]
+
+
+@pytest.mark.parametrize("inside", ["\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029", "\x1c"])
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_only_line_feeds_end_the_lines_of_a_file_that_has_them(tmp_path, inside, quote, end):
+    rows = [(f"a{inside}long text {number}" if number % 3 else f"text {number}", "x") for number in range(12)]
+    lines = ["text,label", *(f"{quote}{text}{quote},{label}" for text, label in rows)]
+    (tmp_path / "rows.csv").write_bytes((end.join(lines) + end).encode())
+    table, read_as = read_rows(str(tmp_path / "rows.csv"))
+    assert table["text"].to_pylist() == [text for text, _ in rows]
+    assert set(table["label"].to_pylist()) == {"x"}
+    assert not read_as.skipped_rows
+
+
+def test_carriage_returns_end_lines_where_each_piece_is_a_row(tmp_path):
+    (tmp_path / "joined.csv").write_bytes(b"text,label\ngood one,x\rbad one,y\ngood two,x\rbad two,y\n")
+    table, _ = read_rows(str(tmp_path / "joined.csv"))
+    assert table.to_pydict() == {"text": ["good one", "bad one", "good two", "bad two"], "label": list("xyxy")}
+
+
+def test_a_file_written_with_two_returns_a_line_end_has_none_in_its_texts(tmp_path):
+    (tmp_path / "twice.csv").write_bytes(b"label,text\r\r\nx,good one\r\r\ny,bad one\r\r\n")
+    table, _ = read_rows(str(tmp_path / "twice.csv"))
+    assert table.to_pydict() == {"label": ["x", "y"], "text": ["good one", "bad one"]}
+
+
+@pytest.mark.parametrize(("header", "names"), [("0,1", ["0", "1"]), (",0,1", ["column_1", "0", "1"])])
+def test_numbers_that_count_the_columns_name_them(tmp_path, header, names):
+    index = "7," if header.startswith(",") else ""
+    (tmp_path / "rows.csv").write_text(header + "\n" + f"{index}a good one,1\n{index}a bad one,0\n" * 5)
+    table, read_as = read_rows(str(tmp_path / "rows.csv"))
+    assert table.column_names == names
+    assert table.num_rows == 10
+    assert "names the columns (--header no says otherwise)" in read_as.sentence()
+    first = read_rows(str(tmp_path / "rows.csv"), ReadOptions(header=False))[0]
+    assert first.num_rows == 11
+
+
+def test_counting_numbers_above_numbers_are_a_row(tmp_path):
+    (tmp_path / "rows.csv").write_text("0,1\n3,4\n0,2\n")
+    assert read_rows(str(tmp_path / "rows.csv"))[0].num_rows == 3
+
+
+@pytest.mark.parametrize("line", ["sep=;", "SEP=;", '"sep=;"'])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_first_line_that_names_the_delimiter_is_no_row(tmp_path, line, end):
+    (tmp_path / "rows.csv").write_bytes(end.join([line, "text;label", "good, one;x", "bad, one;y", ""]).encode())
+    table, read_as = read_rows(str(tmp_path / "rows.csv"))
+    assert table.to_pydict() == {"text": ["good, one", "bad, one"], "label": ["x", "y"]}
+    assert "its first line, sep=, names the delimiter" in read_as.sentence()
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";", " "])
+def test_row_names_of_r_are_a_column_of_their_own(tmp_path, separator):
+    cells = [["text", "label"], ["1", "a good one", "x"], ["2", "a bad one", "y"], ["3", "fine", "x"]]
+    lines = [separator.join(f'"{cell}"' for cell in row) for row in cells]
+    (tmp_path / "rows.txt").write_text("\n".join(lines) + "\n")
+    table, read_as = read_rows(str(tmp_path / "rows.txt"))
+    assert table.to_pydict() == {
+        "row_name": ["1", "2", "3"],
+        "text": ["a good one", "a bad one", "fine"],
+        "label": ["x", "y", "x"],
+    }
+    assert "row names as R writes them" in read_as.sentence()
+
+
+def test_a_delimiter_at_the_end_of_every_row_makes_no_row_names(tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label\na good one,x,\na bad one,y,\nfine,x,\n")
+    table, read_as = read_rows(str(tmp_path / "rows.csv"))
+    assert table["text"].to_pylist() == ["a good one", "a bad one", "fine"]
+    assert table.column_names == ["text", "label", "column_3"]
+    assert "every row ends with a delimiter" in read_as.sentence()

@@ -119,3 +119,71 @@ def test_an_option_that_cannot_be_right_is_an_error_in_three_parts(tmp_path, opt
     assert caught.value.found
     assert caught.value.expected
     assert caught.value.todo
+
+
+ROWS = [{"text": f"room {number}", "label": "pos" if number % 2 else "neg"} for number in range(12)]
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "records", "table", "values"])
+def test_json_of_every_form_that_pandas_writes_is_read_as_its_rows(tmp_path: Path, orient: str) -> None:
+    import pandas as pd
+
+    pd.DataFrame(ROWS).to_json(tmp_path / "rows.json", orient=orient)
+    table, _ = read_rows(str(tmp_path / "rows.json"))
+    named = {"text": "column_1", "label": "column_2"} if orient == "values" else {"text": "text", "label": "label"}
+    assert table.select(list(named.values())).to_pylist() == [
+        {named[name]: value for name, value in row.items()} for row in ROWS
+    ]
+
+
+def test_json_rows_by_their_names_keep_them(tmp_path: Path) -> None:
+    rows = {
+        f"id-{number}": {"text": row["text"]} | ({"note": "x"} if number else {}) for number, row in enumerate(ROWS)
+    }
+    (tmp_path / "rows.json").write_text(json.dumps(rows, indent=1))
+    table, read_as = read_rows(str(tmp_path / "rows.json"))
+    assert table["key"].to_pylist() == list(rows)
+    assert table["note"].to_pylist() == [None] + ["x"] * 11
+    assert read_as.format == "JSON (a mapping for each row)"
+
+
+def test_json_lists_are_rows_or_columns_by_what_holds_them(tmp_path: Path) -> None:
+    columns = {name: [row[name] for row in ROWS] for name in ("text", "label")}
+    (tmp_path / "columns.json").write_text(json.dumps(columns))
+    assert read_rows(str(tmp_path / "columns.json"))[0].to_pylist() == ROWS
+    (tmp_path / "lines.jsonl").write_text('["text", "label"]\n["a", "x"]\n["b", "y"]\n')
+    assert read_rows(str(tmp_path / "lines.jsonl"))[0].to_pydict() == {"text": ["a", "b"], "label": ["x", "y"]}
+    # the one sentence of a file of lines
+    (tmp_path / "one.jsonl").write_text(json.dumps({"tokens": ["Oslo", "is"], "ner_tags": ["B", "O"]}) + "\n")
+    assert read_rows(str(tmp_path / "one.jsonl"))[0].num_rows == 1
+
+
+def test_json_of_splits_is_refused_with_the_way_to_give_them(tmp_path: Path) -> None:
+    (tmp_path / "all.json").write_text(json.dumps({"train": ROWS, "val": ROWS[:4], "test": ROWS[:4]}))
+    with pytest.raises(DataError, match=r"holds the splits train, val, test in one object; .* such as train\.json"):
+        load(str(tmp_path / "all.json"))
+
+
+@pytest.mark.parametrize("inside", ["\x0b", "\x0c", "\x85", "\u2028", "\u2029"])
+def test_json_lines_end_at_line_feeds_alone(tmp_path: Path, inside: str) -> None:
+    rows = [{"text": f"a{inside}b {number}", "mixed": number if number % 2 else "x"} for number in range(6)]
+    escaped = inside in "\x0b\x0c"
+    lines = (json.dumps(row, ensure_ascii=escaped) for row in rows)
+    (tmp_path / "rows.jsonl").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
+    assert read_rows(str(tmp_path / "rows.jsonl"))[0]["text"].to_pylist() == [row["text"] for row in rows]
+
+
+@pytest.mark.parametrize("name", ["reviews.txt", "reviews.train", "reviews.csv"])
+def test_fasttext_lines_become_texts_and_labels(tmp_path: Path, name: str) -> None:
+    lines = ["__label__pos a good one, really", "__label__neg\ta bad\u2028one", "", "no label here"]
+    (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    table, read_as = read_rows(str(tmp_path / name))
+    assert table["label"].to_pylist() == ["pos", "neg", None]
+    assert table["text"].to_pylist() == ["a good one, really", "a bad\u2028one", "no label here"]
+    assert "fastText lines" in read_as.sentence()
+
+
+def test_a_fasttext_line_of_several_labels_is_refused_by_number(tmp_path: Path) -> None:
+    (tmp_path / "cooking.txt").write_text("__label__salt how much\n__label__pan __label__oil which one\n")
+    with pytest.raises(DataError, match="line 2 of .* has 2 labels: pan, oil; one label a line"):
+        load(str(tmp_path / "cooking.txt"))
