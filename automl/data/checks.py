@@ -11,6 +11,7 @@ from automl.config import RunRequest
 from automl.data.clean import Repair
 from automl.data.columns import Column, Mask
 from automl.data.guess import MOST_CLASSES, TASKS
+from automl.data.labels import PLACEHOLDERS, UNKNOWN, placeholders, unknowns
 from automl.data.leakage import Keyed
 from automl.data.load import raise_all
 from automl.data.profile import Inspection, class_counts
@@ -266,10 +267,20 @@ def check_classes(seen: Inspection, counts: Mapping[str, Mapping[str, int]]) -> 
                 DataError(
                     f"{seen.parts[part].read_as.source} has {len(unseen)} classes that training never saw: {listed}",
                     f"the classes of the training rows: {', '.join(map(repr, sorted(known)[:20]))}",
-                    f"Mend the labels of the {part} rows, or add training rows of these classes",
+                    f"Mend the labels of the {part} rows, or add training rows of these classes{_hint(unseen, known)}",
                 )
             )
     raise_all(problems)
+
+
+def _hint(unseen: Sequence[str], known: Collection[str]) -> str:
+    """What may be wrong with classes that training lacks."""
+    for repair, stand_in in ((PLACEHOLDERS, placeholders), (UNKNOWN, unknowns)):
+        if words := set(unseen).intersection(stand_in([*unseen, *known])):
+            return f"; --clean {repair} reads {', '.join(map(repr, sorted(words)))} as no label"
+    padded = {name.lstrip("0"): name for name in known if name.startswith("0")}
+    short = next((name for name in unseen if name in padded), None)
+    return "" if short is None else f"; is {short!r} the class {padded[short]!r} without its zeros?"
 
 
 class Uncuttable(DataError):

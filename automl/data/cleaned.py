@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from automl.data.clean import Repair, clean
-from automl.data.columns import as_labels
-from automl.data.leakage import key_parts
+from automl.data.labels import read_labels
+from automl.data.leakage import Keyed, key_parts
 from automl.data.load import AS_FOUND, load_parts
 from automl.data.pieces import taken
-from automl.data.profile import Inspection, inspect_parts
+from automl.data.profile import Inspection, class_counts, inspect_parts, ordered
+from automl.data.quality import PLACEHOLDER_KIND, find_placeholders
 from automl.data.repairs import DEFAULT, mend
 from automl.data.rows import ReadOptions
 from automl.data.split_column import Said, parts_by_column
@@ -99,7 +100,7 @@ def write_cleaned(
         files.append(file)
         rows[name] = (table.num_rows, len(places))
     done = Cleaned(
-        files=(*files, _record(out)), repairs=(*mended, *(r for r in removed if r.part == "train")), rows=rows
+        files=(*files, _record(out)), repairs=tuple(r for r in mended + removed if r.part == "train"), rows=rows
     )
     _record(out).write_text(json.dumps(done.to_json(), ensure_ascii=False, indent=1), encoding="utf-8")
     return done
@@ -109,28 +110,42 @@ def mended_inspection(seen: Inspection, on: frozenset[str]) -> tuple[Inspection,
     """The inspection with the training values mended, and all rows compared anew by what they hold now.
 
     Given parts stay as they are, but are compared as if they were mended: else a mended row would no longer be found
-    to stand in the test.
+    to stand in the test. The labels of all parts are read as `on` says.
     """
     roles = seen.roles
     mended, repairs = {}, []
     for name, part in seen.keyed.items():
         mended[name], done = mend(part, roles.inputs, roles.target, on)
         repairs += [repair for repair in done if name == "train"]
-    if all(mended[name].rows.table is part.rows.table for name, part in seen.keyed.items()):
-        return seen, []
-    tables = {name: part.rows for name, part in mended.items()}
-    keyed = (
-        dict(seen.keyed)
-        if seen.keyed["train"].content is not None
-        else key_parts(tables, seen.compared, roles.target)
-    )
-    keyed = {
-        name: replace(part, rows=seen.parts[name], labels=seen.keyed[name].labels) for name, part in keyed.items()
+    keyed = dict(seen.keyed)
+    if any(mended[name].rows.table is not part.rows.table for name, part in seen.keyed.items()):
+        if seen.keyed["train"].content is None:
+            tables = {name: part.rows for name, part in mended.items()}
+            again = key_parts(tables, seen.compared, roles.target)
+            keyed = {name: replace(part, rows=seen.parts[name]) for name, part in again.items()}
+        keyed["train"] = replace(keyed["train"], rows=mended["train"].rows)
+    keyed = _relabelled(keyed, roles.target, on)
+    for name, part in keyed.items():
+        for change in part.changes:
+            repairs.append(Repair(kind=change.kind, part=name, what=change.sentence, rows=part.numbers[change.rows]))
+    train = keyed["train"]
+    others = [finding for finding in seen.findings if finding.kind != PLACEHOLDER_KIND]
+    return replace(
+        seen,
+        parts={**seen.parts, "train": train.rows},
+        keyed=keyed,
+        class_counts=class_counts(train) if seen.class_counts else {},
+        findings=ordered([*others, *find_placeholders(keyed, roles.target)]),
+    ), repairs
+
+
+def _relabelled(keyed: dict[str, Keyed], target: str | None, on: frozenset[str]) -> dict[str, Keyed]:
+    labelled = {name: part.rows.table[target] for name, part in keyed.items() if part.labels is not None}
+    labels = read_labels(labelled, on)
+    return {
+        name: replace(part, labels=labels[name].values, changes=labels[name].changes) if name in labels else part
+        for name, part in keyed.items()
     }
-    train = mended["train"].rows
-    labels = seen.keyed["train"].labels if roles.target is None else as_labels(train.table[roles.target])
-    keyed["train"] = replace(keyed["train"], rows=train, labels=labels)
-    return replace(seen, parts={**seen.parts, "train": train}, keyed=keyed), repairs
 
 
 def _record(out: Path) -> Path:

@@ -95,18 +95,6 @@ def fold(text: pa.ChunkedArray) -> pa.ChunkedArray:
     return fold_space(pc.utf8_lower(text))
 
 
-def as_labels(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Labels in one spelling: white space folded, whole numbers without a point, null where blank or NaN."""
-    labels = fold_space(as_text(column))
-    labels = pc.if_else(pc.is_in(labels, pa.array(["", "nan", "NaN", "<NA>", "NaT"])), None, labels)
-    present = labels.drop_null()
-    if len(present) and pc.all(pc.match_substring_regex(present, r"^[-+]?\d+(\.0+)?$")).as_py():
-        return pc.replace_substring_regex(labels, _WHOLE, r"\1")
-    if len(present) and pc.all(pc.is_in(pc.utf8_lower(present), pa.array(["true", "false"]))).as_py():
-        return pc.utf8_lower(labels)  # a CSV says True where Parquet says true
-    return labels
-
-
 def to_mask(values: pa.ChunkedArray) -> Mask:
     return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=np.bool_)
 

@@ -14,6 +14,7 @@ from automl.data.leakage import Keyed
 from automl.data.part_words import is_part_word
 from automl.data.pieces import evenly, rows_at
 from automl.data.profile import Inspection
+from automl.data.quality import PLACEHOLDER_KIND
 from automl.errors import DataError, UserError
 from automl.types import Finding, Severity
 
@@ -25,6 +26,7 @@ KINDS = frozenset(
         "input_says_little",
         "rows_left_out",
         "rare_classes",
+        PLACEHOLDER_KIND,
     }
 )
 """The kinds of findings that a run tells of before it begins, where they warn."""

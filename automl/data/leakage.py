@@ -15,7 +15,6 @@ from automl.data.columns import (
     Codes,
     Hashes,
     Mask,
-    as_labels,
     as_text,
     blank_rows,
     codes_of,
@@ -24,6 +23,7 @@ from automl.data.columns import (
     row_hashes,
     to_mask,
 )
+from automl.data.labels import Change, read_labels
 from automl.data.media import TEXT, Medium
 from automl.data.pieces import by_pieces, taken
 from automl.data.rows import Rows
@@ -45,7 +45,8 @@ class Contents:
 class Keyed:
     """One part with what is compared. keys: equal where the inputs are equal (folded text, pixels), over all parts.
 
-    labels: label texts, null where missing; None where the part has no target. blank: the inputs hold nothing.
+    labels: label texts, null where missing; None where the part has no target. changes: where they are read otherwise
+    than they are written. blank: the inputs hold nothing.
     content: what an input is, where its column only points at it (a digest of a picture); None: the column itself.
     exact: as `keys` where inputs can be equal to the byte and equal in meaning.
     """
@@ -59,6 +60,7 @@ class Keyed:
     exact: Codes
     content: pa.ChunkedArray | None = None
     medium: Medium = TEXT
+    changes: tuple[Change, ...] = ()
 
     @cached_property
     def label_codes(self) -> Codes:
@@ -87,10 +89,11 @@ def key_parts(
     else:
         hashes = [hashes_of(contents[name].meaning) for name in parts]
     codes = numbered(np.concatenate(hashes))
+    columns = {name: rows.table[target] for name, rows in parts.items() if target in rows.table.column_names}
+    labels = read_labels(columns)
     found, start = {}, 0
     for name, rows in parts.items():
         end = start + rows.table.num_rows
-        labelled = target is not None and target in rows.table.column_names
         content = None if contents is None else contents[name]
         found[name] = Keyed(
             name=name,
@@ -99,7 +102,8 @@ def key_parts(
             keys=codes[start:end],
             exact=codes[start:end] if content is None else codes_of(content.exact),
             blank=blank_rows(rows.table, inputs) if content is None else to_mask(pc.equal(content.meaning, "")),
-            labels=as_labels(rows.table[target]) if labelled else None,
+            labels=labels[name].values if name in labels else None,
+            changes=labels[name].changes if name in labels else (),
             content=None if content is None else content.meaning,
             medium=TEXT if content is None else content.medium,
         )

@@ -24,6 +24,7 @@ from automl.data.columns import (
 )
 from automl.data.encoding import encoding_name
 from automl.data.guess import Roles
+from automl.data.labels import PLACEHOLDERS, UNKNOWN, placeholders, unknowns
 from automl.data.leakage import Keyed, first_rows
 from automl.data.pieces import taken
 from automl.data.rows import Rows
@@ -37,6 +38,7 @@ _FOREIGN = r"[^\x00-\x7f]"
 _CONTROL = r"[\x00-\x08\x0e-\x1f\x7f]"
 LONG_WORDS = 380
 """About 512 word pieces of English, the limit of most encoders."""
+PLACEHOLDER_KIND = "label_placeholders"
 SEARCHED_RATIO = 5
 """From so many rows of the largest class for one of the smallest, the shipped search spaces offer remedies."""
 
@@ -56,7 +58,9 @@ def find_flaws(
     findings += _no_numbers(keyed["train"], columns, roles)
     findings += _columns(keyed["train"], columns, roles)
     findings += _placeholders(keyed["train"], columns, roles)
+    findings += _labels_read_otherwise(keyed)
     if classified and roles.target is not None:
+        findings += find_placeholders(keyed, roles.target)
         findings += _imbalance(keyed["train"], roles.target)
         findings += _typos(keyed["train"], roles.target)
         findings += find_target_leaks(keyed["train"], columns, roles)
@@ -180,6 +184,38 @@ def _anywhere(rows: Rows, names: Sequence[str], pattern: str) -> Mask:
     for name in names:
         found |= matching(as_text(rows.table[name]), pattern, f"looking for spoilt letters in {name!r}")
     return found
+
+
+def _labels_read_otherwise(keyed: Mapping[str, Keyed]) -> list[Finding]:
+    """One finding for each way in which labels are read otherwise than they are written."""
+    findings = []
+    for part in keyed.values():
+        for change in part.changes:
+            what = f"{part.name}: {change.what}"
+            found = _finding(change.kind, "repair", what, change.undo, change.rows, part.rows)
+            findings += [replace(finding, part=part.name) for finding in found]
+    return findings
+
+
+def find_placeholders(keyed: Mapping[str, Keyed], target: str | None) -> list[Finding]:
+    """Labels such as - and ? that seem to stand for none, with the repair that reads them so."""
+    findings: list[Finding] = []
+    for part in keyed.values():
+        if part.labels is None:
+            continue
+        classes = part.labels.unique().drop_null().to_pylist()
+        kinds: tuple[tuple[Severity, list[str], str], ...] = (
+            ("warn", placeholders(classes), PLACEHOLDERS),
+            ("note", unknowns(classes), UNKNOWN),
+        )
+        for severity, words, repair in kinds:
+            where = to_mask(pc.is_in(part.labels, pa.array(words, pa.string())))
+            how = "seems to" if severity == "warn" else "may"
+            what = f"{part.name}: the class {' or '.join(map(repr, words))} of {target!r} {how} stand for no label"
+            todo = f"kept as a class; --clean {repair} reads it as no label"
+            found = _finding(PLACEHOLDER_KIND, severity, what, todo, where, part.rows)
+            findings += [replace(finding, part=part.name) for finding in found]
+    return findings
 
 
 def _columns(part: Keyed, columns: Sequence[Column], roles: Roles) -> list[Finding]:

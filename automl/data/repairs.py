@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from automl.data.clean import Repair
-from automl.data.columns import as_labels, as_text
+from automl.data.columns import as_text
+from automl.data.labels import NAN, PLACEHOLDERS, SPELLING, UNKNOWN, as_labels
 from automl.data.leakage import Keyed
 from automl.data.mapped import mapped
 from automl.data.pieces import pieces
@@ -38,6 +39,10 @@ REPAIRS: dict[str, Named] = {
     "near-duplicates": Named("drop training rows that nearly repeat another", False),
     "mojibake": Named("mend letters of the training texts that a wrong encoding garbled (ftfy)", False),
     "html-entities": Named("write &amp; and its likes in the training texts as the characters they mean", False),
+    NAN: Named("read the labels nan, NaN, <NA> and NaT as missing", True),
+    PLACEHOLDERS: Named("read labels such as -, ?, n/a or unlabeled as missing, in every part", False),
+    UNKNOWN: Named("read labels such as unknown or none as missing, in every part", False),
+    SPELLING: Named("read labels of given parts that differ in case or .0 alone as training spells them", True),
     "label-case": Named("write labels that differ in case alone as the most frequent of them", False),
 }
 DEFAULT = frozenset(name for name, repair in REPAIRS.items() if repair.default)
@@ -94,7 +99,7 @@ def mend(train: Keyed, inputs: tuple[str, ...], target: str | None, on: frozense
                 )
             )
     if "label-case" in on and target is not None and target in table.column_names:
-        spelled = as_labels(table[target]).to_pylist()
+        spelled = as_labels(table[target], NAN in on).to_pylist()
         meant = _most_frequent(spelled)
         after = [None if label is None else meant[label.casefold()] for label in spelled]
         moved = np.fromiter((a != b for a, b in zip(after, spelled, strict=True)), np.bool_, len(spelled))
