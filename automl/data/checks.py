@@ -263,11 +263,12 @@ def check_classes(seen: Inspection, counts: Mapping[str, Mapping[str, int]]) -> 
         unseen = sorted(set(counts.get(part, ())) - set(known))
         if unseen:
             listed = ", ".join(map(repr, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
+            hint = _hint(unseen, known)
             problems.append(
                 DataError(
                     f"{seen.parts[part].read_as.source} has {len(unseen)} classes that training never saw: {listed}",
                     f"the classes of the training rows: {', '.join(map(repr, sorted(known)[:20]))}",
-                    f"Mend the labels of the {part} rows, or add training rows of these classes{_hint(unseen, known)}",
+                    f"Mend the labels of the {part} rows, or add training rows of these classes{hint}",
                 )
             )
     raise_all(problems)

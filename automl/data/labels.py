@@ -92,8 +92,8 @@ def _read(column: pa.ChunkedArray, on: frozenset[str]) -> Labels:
     if NAN in on:
         where = to_mask(pc.is_in(fold_space(as_text(column)), _NAN_WORDS))
         if where.any():
-            words = ", ".join(map(repr, pc.unique(as_text(column).filter(where)).to_pylist()))
-            what, undo = f"labels {words} read as no label", f"--clean no-{NAN} keeps them as a class"
+            named = ", ".join(map(repr, pc.unique(fold_space(as_text(column)).filter(where)).to_pylist()))
+            what, undo = f"labels {named} read as no label", f"--clean no-{NAN} keeps them as a class"
             changes.append(Change("missing_values", what, where, undo))
     for name, stand_in in ((PLACEHOLDERS, placeholders), (UNKNOWN, unknowns)):
         words = stand_in(labels.unique().drop_null().to_pylist()) if name in on else []
