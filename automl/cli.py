@@ -127,8 +127,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    _add_data(parser)
-    parser.add_argument("--group", metavar="COLUMN", help="the column that says which rows belong together")
+    _add_data(parser, "group", "time", "folds", "slice", "clean", "rare_classes", "task")
     what = "look for labels that are probably wrong too (trains cheap models; needs the extra quality)"
     parser.add_argument("--label-errors", action="store_true", help=what)
     what = "count exactly which rows are longer than these models read (needs the extra train)"
@@ -151,8 +150,8 @@ def _add_clean(parser: argparse.ArgumentParser) -> None:
     _json(parser, "every row that was touched")
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    """A dataset, and what a user may say of it."""
+def _add_data(parser: argparse.ArgumentParser, *more: str) -> None:
+    """A dataset, and what a user may say of it. more: further options of a run."""
     what = (
         "a file, compressed or not, a pattern such as 'data/*.csv', an archive, a folder of split files or of "
         "folders for each class, a URL, a saved Hugging Face dataset, or a hub name"
@@ -163,7 +162,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", metavar="COLUMN", help="the column of picture files' paths")
     parser.add_argument("--test", metavar="FILE", help="a file of test rows, to find overlaps")
     parser.add_argument("--validation", metavar="FILE", help="a file of validation rows, to find overlaps")
-    _add_reading(parser, "split")
+    _add_reading(parser, "split", *more)
 
 
 def _add_reading(parser: argparse.ArgumentParser, *more: str) -> None:
@@ -171,7 +170,8 @@ def _add_reading(parser: argparse.ArgumentParser, *more: str) -> None:
     from automl.config import READING, RunRequest
 
     for name in (*READING, *more):
-        parser.add_argument(f"--{name}", metavar=_metavar(name, None), help=RunRequest.model_fields[name].description)
+        option, metavar = f"--{name.replace('_', '-')}", _metavar(name, RunRequest.model_fields[name].annotation)
+        parser.add_argument(option, metavar=metavar, help=RunRequest.model_fields[name].description)
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:

@@ -178,22 +178,16 @@ def _publish(run: Path | str, as_json: bool) -> int:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    from automl.config import split_names
+    from automl.config import READING, split_names
     from automl.data.page import check_page_file, write_page
     from automl.data.profile import inspect as inspect_data
 
     page = None if arguments.html is None else Path(arguments.html)
     if page is not None:
         check_page_file(page, arguments.source)
-    names: Any = split_names(arguments.text)
-    found = inspect_data(
-        arguments.source,
-        **{name: getattr(arguments, name) for name in _COLUMNS_AND_PARTS},
-        text=names,
-        group=arguments.group,
-        label_errors=arguments.label_errors,
-        options=_reading(arguments),
-    )
+    asked = {name: value for name, value in _options(arguments).items() if name not in (*READING, "models")}
+    _check_task(arguments.task)
+    found = inspect_data(**asked, label_errors=arguments.label_errors, options=_reading(arguments))
     models: Any = split_names(arguments.models or "")
     if models:
         from automl.models.text_limits import against_limits
@@ -205,6 +199,14 @@ def inspect(arguments: argparse.Namespace) -> int:
         write_page(found, page)
         print(f"page   {page}", file=sys.stderr if arguments.json else sys.stdout)
     return 0
+
+
+def _check_task(name: str | None) -> None:
+    if name is not None:
+        from automl.registry import get_part
+        from automl.tasks.base import Task
+
+        get_part("automl.tasks", Task, name)  # type: ignore[type-abstract]
 
 
 def clean(arguments: argparse.Namespace) -> int:

@@ -21,6 +21,8 @@ from automl.errors import DataError, RequestError
 # what can be guessed from the data; a task of a plug-in is named with --task
 SUPPORTED_TASKS = ("text-classification", "image-classification")
 FEWEST_ROWS = 10
+MOST_BROKEN = 0.5
+"""A given part of which a larger fraction cannot be read is refused, a smaller one left out on record."""
 _RESERVED = ("row", "label")
 
 
@@ -211,24 +213,23 @@ def check_parts(seen: Inspection, request: RunRequest, target: str) -> tuple[lis
                 f"Give a file with labels with --{name}, or leave the option out",
             )
         )
-    problems += [
-        _broken(part, seen.compared[0]) for name, part in seen.keyed.items() if name != "train" and _is_broken(part)
-    ]
+    later = [seen.keyed[name] for name in usable if name != "train"]
+    problems += [_broken(part, seen.compared[0]) for part in later if _is_broken(part)]
     raise_all(problems)
     return usable, notes
 
 
 def _is_broken(part: Keyed) -> bool:
-    return part.medium.complete and bool(part.blank.any())
+    """Whether so much of a part is lost that the rest no longer stands for it."""
+    return part.medium.complete and bool(part.blank.mean() > MOST_BROKEN)
 
 
 def _broken(part: Keyed, column: str) -> DataError:
-    """Nothing may be left out of a given part: its rows are what the scores stand for."""
     first = part.rows.table[column][int(np.flatnonzero(part.blank)[0])].as_py()
     source, count = part.rows.read_as.source, int(part.blank.sum())
     return DataError(
-        f"{count:,} {part.medium.noun}s of {source} cannot be read, the first: {first}",
-        f"{part.name} rows that can all be read, for none of them is ever left out",
+        f"{count:,} of {len(part.blank):,} {part.medium.noun}s of {source} cannot be read, the first: {first}",
+        f"{part.name} rows most of which can be read",
         "Replace these files, or remove them; automl inspect lists them with their reasons",
     )
 

@@ -1,4 +1,4 @@
-"""Repairs, each on record: the rows that train are cleaned, a given test or validation never is."""
+"""Repairs, each on record: the rows that train are cleaned; a given part loses only rows that no score can be of."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def clean(
 
     on: the names of the repairs that are made (repairs.py). Training rows go where their input is blank or broken,
     their label missing, their input labelled in two ways, their input and label a repetition, or their input one of a
-    given validation or test. Other parts lose only rows without a label, which nothing can be scored on.
+    given validation or test. Other parts lose only rows without a label, which nothing can be scored on, and rows
+    whose picture cannot be decoded, which nothing can be predicted for.
     near: of each part, equal where rows are nearly equal, over all parts; empty where they were not compared.
     classified: whether labels are classes, which can contradict.
     """
@@ -55,6 +56,10 @@ def clean(
             part = parts[name]
             keep[name] = ~part.unlabelled
             repairs += _repair(part, "missing_values", "rows without a label left out", part.unlabelled)
+            if part.medium.complete:  # no contender could answer, so for none is it counted
+                what = f"rows left out whose {part.medium.noun} cannot be decoded, for every contender alike"
+                repairs += _repair(part, part.medium.unusable_kind, what, part.blank & keep[name])
+                keep[name] &= ~part.blank
     train = parts["train"]
     noun, aside = train.medium.noun, train.medium.aside
     stay = np.ones(len(train.keys), np.bool_)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from automl.config import RunRequest
-from automl.data.checks import check_parts, check_roles
+from automl.data.checks import SUPPORTED_TASKS, check_parts, check_request, check_roles
 from automl.data.clean import Repair, clean
 from automl.data.cleaned import mended_inspection
 from automl.data.columns import Mask
 from automl.data.kept import Kept
-from automl.data.last_look import look_at_data
+from automl.data.last_look import look_at_data, refusal
 from automl.data.leakage import Keyed
 from automl.data.partition import CONTENT, Partition, bound
 from automl.data.profile import Inspection, inspect_parts, ordered
@@ -22,6 +22,8 @@ from automl.data.rare_classes import divided
 from automl.data.repairs import chosen
 from automl.data.rows import Rows
 from automl.data.slices import set_aside
+from automl.errors import UserError
+from automl.types import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,16 @@ def draft(seen: Inspection, request: RunRequest) -> Draft:
     found += look_at_data(seen, parted.rows, parted.cut, named_target=request.target is not None)
     seen = replace(seen, findings=ordered([*seen.findings, *found]))
     return Draft(seen=seen, target=target, parted=parted, repairs=repairs, notes=notes)
+
+
+def foreseen(seen: Inspection, request: RunRequest) -> tuple[Finding, ...]:
+    """The findings of an inspection with those that a run would add, and what it would refuse, in its words."""
+    known = (*SUPPORTED_TASKS, *([request.task] if request.task else ()))  # data knows no plug-in
+    try:
+        check_request(request, known)
+        return draft(seen, request).seen.findings
+    except UserError as error:
+        return ordered([*refusal(error), *seen.findings])
 
 
 def _keep(part: Keyed, inputs: tuple[str, ...], keep: Mask) -> Kept:

@@ -11,7 +11,7 @@ class Medium:
 
     noun: one input. option: what names its column. aside: what two equal inputs may differ in.
     unusable_kind, unusable: the repair of training rows whose input holds nothing.
-    complete: whether every row of a given validation or test must hold something.
+    complete: whether a row of a given validation or test must hold something to be predicted.
     """
 
     noun: str

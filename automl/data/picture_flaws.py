@@ -24,11 +24,11 @@ def find_picture_flaws(part: Keyed, looks: Sequence[Look], paths: Sequence[str |
     broken = _where(look.problem is not None for look in looks)
     if broken.any():
         first = int(np.flatnonzero(broken)[0])
-        todo = "mend or remove the files: a given part is never changed" if given else "removed before the split"
+        todo = f"left out of the {part.name}, for every contender alike" if given else "removed before the split"
         findings.append(
             Finding(
                 kind="broken_images",
-                severity="refuse" if given else "repair",
+                severity="repair",
                 count=int(broken.sum()),
                 what=f"{part.name}: pictures that cannot be decoded, such as {paths[first]}: {looks[first].problem}",
                 suggestion=todo,

@@ -86,8 +86,9 @@ def _findings(seen: Inspection) -> str:
         rows = ", ".join(str(row) for row in finding.rows[:5])
         more = ", ..." if finding.count > 5 and rows else ""
         where = f" Rows {rows}{more}." if rows else ""
-        head = f"{_MARKS[finding.severity]:<6}  {finding.kind} ({finding.count:,}): "
-        body = f"{printable(finding.what, 400)}. Then: {printable(finding.suggestion, 300)}.{where}"
+        count = f" ({finding.count:,})" if finding.count else ""
+        head = f"{_MARKS[finding.severity]:<6}  {finding.kind}{count}: "
+        body = f"{printable(finding.what, 600)}. Then: {printable(finding.suggestion, 400)}.{where}"
         lines.append(textwrap.fill(head + body, _WIDTH, subsequent_indent=" " * 8, break_long_words=False))
     if len(seen.findings) > _MOST_FINDINGS:
         lines.append(f"... and {len(seen.findings) - _MOST_FINDINGS:,} more; all of them with --json")

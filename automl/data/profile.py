@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from automl.config import make_request
 from automl.data.boxes import find_box_flaws
 from automl.data.columns import Codes, Column, describe
 from automl.data.drift import find_drift
@@ -109,8 +110,9 @@ def inspect(
     split: str | None = None,
     options: ReadOptions = AS_FOUND,
     label_errors: bool = False,
+    **asked: Any,
 ) -> Inspection:
-    """What the data is and what is wrong with it; nothing is changed or written.
+    """What the data is, what is wrong with it, and what a run would refuse of it; nothing is changed or written.
 
     source, test, validation: paths, or data in memory (in_memory.py).
     text: one column or two, as a list or separated by a comma. image: the column of picture files. group: the
@@ -118,16 +120,21 @@ def inspect(
     options: how the files are to be read, where that shall not be found
     out.
     label_errors: look for labels that are probably wrong too, which trains cheap models.
-    Raises DataError where nothing can be read or a named column is not there.
+    asked: further options of a run, such as time, folds, clean, rare_classes or task.
+    Raises DataError where nothing can be read or a named column is not there, RequestError for a wrong option.
     """
+    from automl.data.draft import foreseen, looked_at  # which are built on this module
+
     columns = [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
-    named = {"--target": target, "--image": image, "--group": group, "--text": columns}
     names, held = told_apart({"train": source, "validation": validation, "test": test})
-    parts = parts_by_column(
-        load_parts(names["train"], names.get("validation"), names.get("test"), options, held=held),
-        Said.over(named, split=split, test=names.get("test"), validation=names.get("validation")),
+    request = make_request(
+        {"source": names["train"], "validation": names.get("validation"), "test": names.get("test")}
+        | {"target": target, "text": columns or None, "image": image, "group": group, "split": split}
+        | asked
     )
-    seen = inspect_parts(parts, target, columns or None, image, group)
+    loaded = load_parts(request.source, request.validation, request.test, options, held=held)
+    seen = looked_at(parts_by_column(loaded, Said.of(request)), request)
+    seen = replace(seen, findings=foreseen(seen, request))
     if not label_errors or seen.roles.task not in _CLASSIFIED or not seen.roles.inputs:
         return seen
     train = seen.keyed["train"]

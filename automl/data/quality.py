@@ -222,12 +222,10 @@ def _columns(part: Keyed, columns: Sequence[Column], roles: Roles) -> list[Findi
     findings = []
     everywhere = np.ones(part.rows.table.num_rows, np.bool_)
     for column in columns:
-        if column.kind in ("constant", "empty"):
+        if column.kind in ("constant", "empty") and column.name != roles.target:  # a run refuses such a target
             value = f"the one value {column.examples[0]!r}" if column.examples else "no value at all"
-            severity: Severity = "refuse" if column.name == roles.target else "note"
-            todo = "choose another target" if severity == "refuse" else "not used"
             what = f"column {column.name!r} has {value}"
-            findings += _finding("constant_column", severity, what, todo, everywhere, part.rows)
+            findings += _finding("constant_column", "note", what, "not used", everywhere, part.rows)
         elif column.kind == "id" and column.name != roles.target:
             what = f"column {column.name!r} looks like an id: {column.distinct:,} distinct values"
             findings += _finding("id_like", "note", what, "not used", everywhere, part.rows)

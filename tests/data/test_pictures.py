@@ -157,16 +157,31 @@ def test_a_file_that_cannot_be_decoded_is_a_finding_and_leaves_the_training_rows
     assert sum(data.counts.values()) == 35
 
 
-def test_a_broken_picture_in_a_given_test_refuses_the_run(tmp_path: Path) -> None:
+def test_a_broken_picture_in_a_given_test_is_left_out_on_record(tmp_path: Path) -> None:
     write_pictures(tmp_path / "shapes" / "train", 10)
     test = write_pictures(tmp_path / "shapes" / "test", 4, start=50)
     cut_short(test / "bar" / "051.png")
-    assert kinds(inspect(str(tmp_path / "shapes")))["broken_images"].severity == "refuse"
-    with pytest.raises(
-        DataError, match=r"1 pictures of .* cannot be read, the first: .*051.png; test rows that can all"
-    ):
+    broken = kinds(inspect(str(tmp_path / "shapes")))["broken_images"]
+    assert (broken.severity, broken.part, broken.count) == ("repair", "test", 1)
+    data = prepared(tmp_path / "shapes", tmp_path / "data")
+    assert data.counts["test"] == 11
+    assert data.cleaned == ("test: 1 rows left out whose picture cannot be decoded, for every contender alike",)
+    assert repairs(data) == {"broken_images": 1}
+    assert not any("bar/051.png" in path for path in read_part(data.directory, "test")["image"].to_pylist())
+
+
+def test_a_given_test_of_mostly_broken_pictures_refuses_the_run(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "shapes" / "train", 10)
+    test = write_pictures(tmp_path / "shapes" / "test", 2, start=50)
+    for name in ("bar", "circle"):
+        for file in (test / name).iterdir():
+            cut_short(file)
+    told = r"4 of 6 pictures of .* cannot be read, the first: .*png; test rows most of which can be read"
+    with pytest.raises(DataError, match=told):
         prepared(tmp_path / "shapes", tmp_path / "data")
     assert not (tmp_path / "data").exists()
+    refused = kinds(inspect(str(tmp_path / "shapes")))["refused"]
+    assert "4 of 6 pictures" in refused.what
 
 
 def test_a_wrong_ending_is_told_and_the_picture_kept(tmp_path: Path) -> None:
