@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -178,14 +179,19 @@ def compare(*paths: Path | str) -> ComparedRuns:
 
 
 def predict(
-    run: Path | str, data: str, out: Path | str, row: str | None = None, options: ReadOptions | None = None
+    run: Path | str,
+    data: str,
+    out: Path | str,
+    row: str | None = None,
+    options: ReadOptions | None = None,
+    tell: Callable[[str], None] = warnings.warn,
 ) -> Path:
-    """Predictions of a finished run's model for the rows of a file, written to `out`.
+    """Predictions of a finished run's model for the rows of a file, or for images, written to `out`.
 
-    options: how the file is to be read, where that shall not be found out.
+    options: how the file is to be read, where that shall not be found out. tell: hears of rows without an answer.
     """
     require_training()
-    return predict_file(run, data, out, row, options)
+    return predict_file(run, data, out, row, options, tell)
 
 
 def plan(request: RunRequest, held: Mapping[str, object] = MappingProxyType({})) -> str:

@@ -176,7 +176,7 @@ def _add_reading(parser: argparse.ArgumentParser, *more: str) -> None:
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a finished run's folder")
-    parser.add_argument("data", metavar="DATA", help="the rows to predict, in any file that `run` reads")
+    parser.add_argument("data", metavar="DATA", help="the rows to predict, in any file that `run` reads, or images")
     parser.add_argument("-o", "--out", metavar="OUT", required=True, help="CSV, TSV, JSONL or Parquet, by its ending")
     parser.add_argument("--row", metavar="CONTENDER", help="a row of the board (default: the first)")
     _add_reading(parser)

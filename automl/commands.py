@@ -245,7 +245,7 @@ def predict(arguments: argparse.Namespace) -> int:
     from automl import api
 
     with contextlib.redirect_stdout(sys.stderr):
-        written = api.predict(arguments.run, arguments.data, arguments.out, arguments.row, _reading(arguments))
+        written = api.predict(arguments.run, arguments.data, arguments.out, arguments.row, _reading(arguments), print)
     print(f"predictions   {written}")
     return 0
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +15,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from automl.data.columns import as_text
+from automl.data.image_column import printed_inputs
 from automl.data.in_memory import as_table
 from automl.data.load import one_table
-from automl.data.rows import ReadOptions
+from automl.data.rows import ReadOptions, Rows
 from automl.data.write import check_writable, write_rows
 from automl.errors import DataError, RunFolderError
 from automl.leaderboard.store import RunFolder
@@ -107,6 +110,31 @@ class FineTunedModel:
         columns = [pc.fill_null(as_text(pa.chunked_array(table[name])), "") for name in names]
         return pa.table(dict(zip(names, columns, strict=True)))
 
+    def predict_readable(
+        self, table: pa.Table, lost: Mapping[int, str] = MappingProxyType({})
+    ) -> tuple[NDArray[np.float32], dict[int, str]]:
+        """As `predict_proba`, but not a number where an input cannot be read; and why, by the row's place.
+
+        lost: rows that are known to have no input, which are left out.
+        """
+        _, task, *_ = self._load()
+        rows = self._as_table(table)
+        found = np.full((rows.num_rows, len(self.schema.classes)), np.nan, np.float32)
+        unreadable: dict[int, str] = {}
+        there = [place for place in range(rows.num_rows) if place not in lost]
+        for start in range(0, len(there), BATCH_ROWS):
+            places = there[start : start + BATCH_ROWS]
+            try:
+                found[places] = self._predict_table(rows.take(places))
+            except DataError:  # most batches hold no such row: they are not looked at twice
+                problems = task.unreadable(rows.take(places), self.schema)
+                if not problems:
+                    raise
+                unreadable |= {places[number]: problem for number, problem in problems.items()}
+                if whole := [place for place in places if place not in unreadable]:
+                    found[whole] = self._predict_table(rows.take(whole))
+        return found, unreadable
+
     def _predict_table(self, table: pa.Table) -> NDArray[np.float32]:
         from automl.models.blocks import autocast_dtype
         from automl.training.encoded import EncodedPart
@@ -166,21 +194,59 @@ def model_of(run: Path | str, row: str | None = None) -> FineTunedModel:
 
 
 def predict_file(
-    run: Path | str, data: str, out: Path | str, row: str | None = None, options: ReadOptions | None = None
+    run: Path | str,
+    data: str,
+    out: Path | str,
+    row: str | None = None,
+    options: ReadOptions | None = None,
+    tell: Callable[[str], None] = warnings.warn,
 ) -> Path:
-    """Write the rows of a file with two more columns, `prediction` and `probability`."""
-    import pyarrow as pa
+    """Write the rows of a file with two more columns, `prediction` and `probability`.
 
+    A row whose input cannot be read has no answer, which is told. Raises DataError where no row can be.
+    """
     out = Path(os.path.expanduser(out))
     check_writable(out)
     model = model_of(run, row)
     rows = one_table(data, options or ReadOptions())
     _, task, *_ = model._load()
-    table = task.located(rows.table, model.schema, rows.folder or Path(data).parent)
-    answers = task.answers(model.predict_proba(table), model.schema)
-    for name, values in answers.items():
-        column = pa.array(values)
+    ready, lost = task.brought(rows, model.schema)
+    found, unreadable = model.predict_readable(ready.table, lost)
+    lost = unreadable | lost
+    if lost:
+        tell(_refuse_all_lost(lost, rows, ready, model.schema.inputs[0]))
+    answered = [place for place in range(rows.table.num_rows) if place not in lost]
+    table = printed_inputs(rows, model.schema.inputs[0], as_bytes=out.suffix.lower() == ".parquet")
+    for name, values in task.answers(found[answered], model.schema).items():
+        column = _spread(values, answered, rows.table.num_rows)
         place = table.column_names.index(name) if name in table.column_names else None
         table = table.append_column(name, column) if place is None else table.set_column(place, name, column)
     write_rows(table, out)
     return out
+
+
+def _spread(values: Sequence[Any], places: Sequence[int], rows: int) -> pa.Array:
+    """A column with the values at their places, and nothing at the others."""
+    import pyarrow as pa
+
+    column: list[Any] = [None] * rows
+    for place, value in zip(places, values, strict=True):
+        column[place] = value
+    return pa.array(column)
+
+
+def _refuse_all_lost(lost: Mapping[int, str], rows: Rows, ready: Rows, column: str) -> str:
+    """What is said of rows without an answer. Raises DataError where these are all."""
+    place = min(lost)
+    first = f"{ready.table[column][place]} ({lost[place]})"
+    if len(lost) == rows.table.num_rows:
+        raise DataError(
+            f"not one of the {len(lost):,} inputs of {rows.read_as.source} can be read, the first: {first}",
+            "at least one row with an input that can be read",
+            "Check the files",
+        )
+    listed = ", ".join(f"{number:,}" for number in sorted(lost)[:10]) + (", ..." if len(lost) > 10 else "")
+    return (
+        f"{len(lost):,} of {rows.table.num_rows:,} inputs cannot be read and have no answer: rows {listed}; "
+        f"the first: {first}"
+    )

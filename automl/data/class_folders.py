@@ -164,3 +164,9 @@ def _name(path: Path) -> str:
 
 
 PICTURES = Wanted(column="image", plural="pictures", endings=PHOTO_ENDINGS, accepts=is_picture, loose=True)
+
+
+def read_image_files(paths: Sequence[Path]) -> pa.Table:
+    """A table of absolute paths, as of a folder of images without classes; no row where one file is no image."""
+    own = [_name(path) for path in paths if path.suffix.lower() in PHOTO_ENDINGS]
+    return pa.table({PICTURES.column: pa.array(own if len(own) == len(paths) else [], pa.string())})

@@ -45,7 +45,7 @@ def with_image_files(
     unpack_in: where the files are to lie; None: they go with the rows. Further columns of the kind stay as bytes.
     """
     train = parts["train"].table
-    held = [name for name in train.column_names if holds_image_bytes(train[name])]
+    held = [name for name in train.column_names if holds_image_bytes(train[name], sure=name == image)]
     chosen = image if image in held else next(iter(held), None) if image is None and not text else None
     if not held:
         return dict(parts), None
@@ -62,13 +62,17 @@ def _with_files(rows: Rows, part: str, held: list[str], chosen: str | None, plac
     return replace(rows, table=table, place=(rows.place, place))
 
 
-def holds_image_bytes(column: pa.ChunkedArray) -> bool:
-    """Whether nearly all of a column's values hold an image file, or name one as the hub's images may."""
+def holds_image_bytes(column: pa.ChunkedArray, sure: bool = False) -> bool:
+    """Whether nearly all of a column's values hold an image file, or name one as the hub's images may.
+
+    sure: where the user says so, a column that could hold them is enough; text has to hold one at least.
+    """
     if not _may_hold(column.type):
         return False
+    enough = _ENOUGH if not sure else 1e-9 if pa.types.is_string(column.type) else 0.0
     there = np.flatnonzero(to_mask(pc.is_valid(column)))
     sample = rows_at(column, there[evenly(len(there), _SAMPLE_ROWS)]).to_pylist() if len(there) else []
-    return bool(sample) and sum(map(_is_image, sample)) >= _ENOUGH * len(sample)
+    return bool(sample) and sum(map(_is_image, sample)) >= enough * len(sample)
 
 
 def _may_hold(kind: pa.DataType) -> bool:
@@ -82,7 +86,7 @@ def _may_hold(kind: pa.DataType) -> bool:
 def _is_image(value: Any) -> bool:
     data, path = _opened(value)
     if data is not None:
-        return bool(_BASE64.match(data)) if isinstance(data, str) else _ending(data) is not None
+        return _BASE64.match(data) is not None if isinstance(data, str) else _ending(data) is not None
     return path is not None and Path(path).suffix.lower() in ENDINGS
 
 
@@ -139,3 +143,9 @@ def _file_of(data: bytes, path: str | None, folder: Path) -> str:
 def _plain_bytes(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The bytes of a column of images that is no input, without what stands around them."""
     return pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
+
+
+def path_beside(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The paths that the hub's form of images has beside their bytes; null where there is none."""
+    paths = [_opened(value)[1] for piece in pieces(column) for value in piece.to_pylist()]
+    return pa.chunked_array([pa.array(paths, pa.string())])

@@ -11,13 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automl.data.class_folders import PICTURES
 from automl.data.columns import Column, as_text, to_mask
 from automl.data.hugging_face import PART_NAMES
+from automl.data.image_bytes import holds_image_bytes, path_beside, with_image_files
 from automl.data.image_files import ADDRESS, Found, Index, find_images
 from automl.data.images import ENDINGS, UNREAD_ENDINGS
 from automl.data.pieces import evenly, rows_at
 from automl.data.rows import Rows
+from automl.data.sources import Place
 from automl.errors import DataError
+from automl.pages.page import cut
 from automl.types import Finding
 
 _SAMPLE_ROWS = 50
@@ -126,6 +130,38 @@ def locate_images(parts: Mapping[str, Rows], column: ImageColumn) -> Located:
     return Located(parts=located, missing=missing, findings=findings, reason=reason)
 
 
+def located_images(rows: Rows, column: str) -> tuple[Rows, dict[int, str]]:
+    """New rows with absolute paths in the column of images that a model reads; and why rows have no file.
+
+    Images in a folder, or named alone, are that column whatever it was called in training.
+    Raises DataError where none of the files is there.
+    """
+    if column not in rows.table.column_names and rows.table.column_names[:1] == [PICTURES.column]:
+        rows = replace(rows, table=rows.table.rename_columns([column, *rows.table.column_names[1:]]))
+    if column not in rows.table.column_names:
+        return rows, {}  # whoever needs the column says that it is not there
+    parts, _ = with_image_files({"train": rows}, column, text=False, unpack_in=None)
+    located = locate_images(parts, ImageColumn(name=column, reason="", indexes={}))
+    return located.parts["train"], located.missing["train"]
+
+
+def printed_inputs(rows: Rows, images: str, as_bytes: bool) -> pa.Table:
+    """The rows as people read them again: files out of an archive by their places in it, images by their names.
+
+    images: the column of images. as_bytes: whether images that lie in the table itself are to stay.
+    """
+    table = rows.table
+    for name in table.column_names:
+        column = table[name]
+        if pa.types.is_string(column.type) and isinstance(rows.place, Place):
+            inside = re.escape(str(rows.place.path.absolute())) + r"/unpacked-\d+/"
+            column = pc.replace_substring_regex(column, f"^{inside}", "")
+        elif not as_bytes and not pa.types.is_string(column.type) and holds_image_bytes(column, sure=name == images):
+            column = path_beside(column)
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
 def _own_folders(part: str, rows: Rows, alone: bool) -> set[str]:
     """Names of folders that a part's images are likely to lie in: that of its file, and those of parts."""
     stem = Path(rows.read_as.source.partition(" [")[0]).stem
@@ -149,12 +185,12 @@ def _refuse_missing(column: str, values: pa.ChunkedArray, found: Found, index: I
         return
     if re.match(ADDRESS, first.strip()):
         raise DataError(
-            f"column {column!r} holds addresses of images, such as {first}",
+            f"column {column!r} holds addresses of images, such as {cut(first, 120)}",
             "files on this machine: nothing is downloaded that a run would then depend on",
             "Download the images, and lay them beside the table under the same names",
         )
     row, reason = next(iter(found.missing.items()))
-    named = as_text(values.slice(row, 1))[0].as_py()
+    named = cut(as_text(values.slice(row, 1))[0].as_py(), 120)
     held = "no image file lies there"
     if index.size:
         held = f"{index.size:,} image files lie there, such as {', '.join(index.examples())}"

@@ -216,11 +216,6 @@ def _find(text: str, base: Path, index: Index, among: frozenset[str]) -> tuple[s
     return plain, False, f"no such file, and none of that name below {base}"
 
 
-def located(column: pa.ChunkedArray, folder: Path, among: Iterable[str] = ()) -> pa.ChunkedArray:
-    """The absolute paths of the files that a column names; as in `find_images`."""
-    return find_images(column, folder, among).paths
-
-
 def absolute_paths(column: pa.ChunkedArray, folder: Path) -> pa.ChunkedArray:
     """Paths made absolute; a relative one counts from the folder. No file is looked for."""
     base = folder.expanduser().absolute()

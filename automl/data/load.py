@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
+from automl.data.class_folders import read_image_files
 from automl.data.folders import read_folder
 from automl.data.formats.base import endings, read_file
 from automl.data.hugging_face import is_hub_name, name_parts, read_hub
@@ -71,17 +72,23 @@ def _read(local: Local, source: str, options: ReadOptions) -> dict[str, Rows]:
     if path.is_dir():
         return read_folder(path, options)
     if path.is_file():
-        return {"train": read_file(path, options)}
+        return _read_images([path], source) or {"train": read_file(path, options)}
     if path.exists():
         raise DataError(f"{source} is neither a file nor a folder", "a file of rows", "Check the path")
     if any(mark in source for mark in "*?["):
         files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if os.path.isfile(name)]
         if files:
-            return {"train": read_joined(files, source, options)}
+            return _read_images(files, source) or {"train": read_joined(files, source, options)}
         raise DataError(f"no file is called {source}", "a pattern that fits at least one file", "Check the pattern")
     if path.suffix.lower() not in endings() and is_hub_name(source):
         return name_parts(read_hub(source), source, "hub dataset")
     raise _not_found(source, path)
+
+
+def _read_images(files: Sequence[Path], source: str) -> dict[str, Rows]:
+    """A row for each file where all are images; else nothing."""
+    table = read_image_files(files)
+    return {"train": Rows.of(table, source, format="image files")} if table.num_rows else {}
 
 
 def load_parts(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.rows import Rows
 from automl.types import Schema
 
 if TYPE_CHECKING:
@@ -58,8 +59,19 @@ class Task(ABC):
     def encode(self, table: pa.Table, schema: Schema, processor: Any, limits: Mapping[str, int]) -> dict[str, Field]:
         """Model inputs of every row, ragged, by the name of the model's argument. limits: the family's."""
 
+    def brought(self, rows: Rows, schema: Schema) -> tuple[Rows, dict[int, str]]:
+        """A user's new rows as `encode` reads them, and why some hold no input; here as they are.
+
+        Raises DataError where none holds any.
+        """
+        return rows, {}
+
+    def unreadable(self, table: pa.Table, schema: Schema) -> dict[int, str]:
+        """By its place, why a row's input cannot be encoded; empty here: any text can."""
+        return {}
+
     def located(self, table: pa.Table, schema: Schema, folder: Path) -> pa.Table:
-        """The rows of a user's file, where inputs that are relative paths count from `folder`; unchanged here."""
+        """Prepared rows, where inputs that are relative paths count from `folder`; unchanged here."""
         return table
 
     def file_column(self, schema: Schema) -> str | None:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.image_column import located_images
 from automl.data.image_files import absolute_paths
-from automl.data.images import read_rgb
+from automl.data.images import look_at_all, read_rgb
+from automl.data.rows import Rows as DataRows
 from automl.tasks.base import Baseline, Field, Generators
 from automl.tasks.classification import CONSTANT, FEATURES, Classification, Rows, choose, fit_constant, fit_logistic
 from automl.types import Schema
@@ -70,6 +72,13 @@ class ImageClassification(Classification):
         for name, values in zip((SCALE, SHIFT), scaling or (), strict=False):
             fields[name] = (np.repeat(values[None], len(paths), axis=0), offsets)
         return fields
+
+    def brought(self, rows: DataRows, schema: Schema) -> tuple[DataRows, dict[int, str]]:
+        return located_images(rows, schema.inputs[0])
+
+    def unreadable(self, table: pa.Table, schema: Schema) -> dict[int, str]:
+        looks = look_at_all(table.column(schema.inputs[0]).to_pylist())
+        return {place: look.problem for place, look in enumerate(looks) if look.problem is not None}
 
     def located(self, table: pa.Table, schema: Schema, folder: Path) -> pa.Table:
         name = schema.inputs[0]
