@@ -57,9 +57,9 @@ def test_rows_whose_image_is_broken_or_gone_have_no_answer_and_are_named(run: Pa
     assert [not row["prediction"] for row in rows] == [False, True, False]
     assert [not row["probability"] for row in rows] == [False, True, False]
     assert told[0].startswith("1 of 3 inputs cannot be read and have no answer: rows 1; the first: ")
-    (tmp_path / "table.csv").write_text("photo,number\n000.png,7\n001.png,8\n,9\ngone.png,10\n")
-    rows, told = answered(run, tmp_path / "table.csv", tmp_path / "out.parquet")
-    assert [row["photo"] for row in rows] == ["000.png", "001.png", None, "gone.png"], "as the table names them"
+    (folder / "table.csv").write_text("photo,number\n000.png,7\n001.png,8\n,9\ngone.png,10\n")
+    rows, told = answered(run, folder / "table.csv", tmp_path / "out.parquet")
+    assert [row["photo"] for row in rows] == ["000.png", "001.png", "", "gone.png"], "as the table names them"
     assert [row["prediction"] is None for row in rows] == [False, True, True, True]
     assert "3 of 4 inputs cannot be read and have no answer: rows 1, 2, 3" in told[0]
 

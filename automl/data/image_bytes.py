@@ -80,7 +80,7 @@ def _may_hold(kind: pa.DataType) -> bool:
         kind = kind.value_type
     if pa.types.is_struct(kind):
         return "bytes" in {field.name for field in kind}
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_string(kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_string(kind))
 
 
 def _is_image(value: Any) -> bool:
