@@ -221,6 +221,7 @@ def _prepare(
     request: RunRequest, directory: Path, tracker: Tracker, held: Mapping[str, object] = MappingProxyType({})
 ) -> tuple[dict[str, Any], PreparedData]:
     """Everything that can be wrong with a request is found here, before anything is spent."""
+    from automl.models.last_look import checkpoint_sentences
     from automl.models.text_limits import limit_sentences
     from automl.registry import get_part, parts
     from automl.search.baselines import planned
@@ -239,8 +240,9 @@ def _prepare(
     spaces = find_spaces(request, contenders, data_facts(prepared, task, request.augment))
     contest = draw_up(request, prepared, task, contenders, spaces, reason)
     contest["baselines"] = [name for name, _, _ in planned(task, contenders)]
-    lines = limit_sentences(contenders, read_part(prepared.directory, "train"), prepared.schema.inputs)
     contest["warnings"] = last_look(Drawn(request=request, prepared=prepared, contenders=contenders))
+    lines = limit_sentences(contenders, read_part(prepared.directory, "train"), prepared.schema.inputs)
+    lines += checkpoint_sentences(contenders, prepared.schema)
     lines += contest["warnings"]
     for line in lines:
         tracker.note(line)

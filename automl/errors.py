@@ -17,6 +17,7 @@ AutoMLError                 has an exit code and a message in three parts: found
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,18 @@ def is_full_disk(problem: BaseException) -> bool:
         return True
     text = str(problem)
     return "No space left on device" in text or "Disk quota exceeded" in text
+
+
+def one_line(problem: BaseException) -> str:
+    """What failed, for a record: our own message, or the name and the first two sentences of another's.
+
+    What libraries say beyond that, and what holds an address, is advice or advertisement that does not fit here.
+    """
+    text = " ".join(str(problem).split())
+    if isinstance(problem, AutoMLError):
+        return text[:1000]
+    said = [sentence for sentence in re.split(r"(?<=[.!?]) (?=[A-Z])", text)[:2] if "://" not in sentence]
+    return f"{type(problem).__name__}: {' '.join(said)}"[:1000].rstrip(": ")
 
 
 class AutoMLError(Exception):

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     import torch
 
     from automl.models.blocks import Blocks
+    from automl.models.weight_fit import WeightFit
 
 
+TEXT_HEAD = "sequence-classification"
+"""What a model of texts has, as tasks name it."""
 ADAPTER_FOLDER = "adapter"
 """In the folder of a model that was trained with LoRA: the adapters alone, in peft's layout."""
 
@@ -62,6 +65,13 @@ class ModelFamily(ABC):
     @abstractmethod
     def blocks(self, model: torch.nn.Module) -> Blocks:
         """The model as an ordered list of blocks, from the inputs up."""
+
+    def fit_of_files(self, checkpoint: Checkpoint, schema: Schema) -> WeightFit | None:
+        """How the weights in the files fit the model, found without loading them; None where that is not known.
+
+        Raises CheckpointError where they do not fit.
+        """
+        return None
 
     def cannot(self, checkpoint: Checkpoint, adaptation: str) -> str | None:
         """Why a checkpoint of the family cannot be adapted so, for an error message; None where it can."""

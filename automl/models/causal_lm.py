@@ -16,6 +16,7 @@ from automl.models.base import LoraTargets
 from automl.models.blocks import Blocks, longest_layer_list
 from automl.models.hugging_face import drop_features, head_config, load_weights
 from automl.models.text import TextFamily, set_where_listed
+from automl.models.weight_fit import reset_head
 from automl.types import Checkpoint, Schema
 
 MODEL_TYPES = frozenset(
@@ -92,7 +93,9 @@ class CausalLM(TextFamily):
         set_where_listed(config, _BODY_DROPOUTS, float(recipe["dropout"]))
         set_where_listed(config, _UNLAYERED_DROPOUTS, 0.0)
         set_where_listed(config, ("classifier_dropout",), 0.0)  # the same dropout before every head, see below
-        model = load_weights(AutoModelForSequenceClassification, checkpoint, config)
+        model, fit = load_weights(AutoModelForSequenceClassification, checkpoint, config)
+        if fit.old_classes is not None:
+            reset_head(model)
         drop_features(model.score, float(recipe["head_dropout"]))  # type: ignore[arg-type]
         return model
 

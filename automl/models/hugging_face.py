@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,11 @@ from torch import nn
 from torch.nn.functional import dropout
 
 from automl.errors import CheckpointError
+from automl.models.weight_fit import WeightFit, judge, stored_shapes, wrappers_of
 from automl.types import Checkpoint, Schema
+
+_SMALL_ENOUGH = 300_000_000
+"""Parameters of a model that an older transformers fills with random numbers within seconds."""
 
 
 def quiet() -> None:
@@ -36,16 +42,59 @@ def head_config(checkpoint: Checkpoint, schema: Schema) -> Any:
     )
 
 
-def load_weights(auto: Any, checkpoint: Checkpoint, config: Any, **options: Any) -> nn.Module:
-    """The checkpoint under a head, in float32. auto: an Auto class. Raises CheckpointError."""
+def load_weights(auto: Any, checkpoint: Checkpoint, config: Any) -> tuple[nn.Module, WeightFit]:
+    """The checkpoint under a head, in float32, and how its weights fit. auto: an Auto class.
+
+    Raises CheckpointError where the body would not be the one that was pretrained.
+    """
+    model, fit = _load(auto.from_pretrained, checkpoint, checkpoint.path, config, "")
+    if fit.missing:
+        stored = stored_shapes(checkpoint)
+        wrappers = wrappers_of(stored, fit.body, fit.prefix)
+        if len(wrappers) == 1:
+            model, fit = _load(auto.from_pretrained, checkpoint, checkpoint.path, config, wrappers[0])
+        _refuse(fit, checkpoint, stored)
+    _refuse(fit, checkpoint, ())
+    return model, fit
+
+
+def fit_of_files(auto: Any, checkpoint: Checkpoint, config: Any) -> WeightFit | None:
+    """How the weights would fit, by the names and shapes in the files alone: no number is read.
+
+    None where an older transformers would fill a large model with random numbers to find out; loading judges it then.
+    Raises CheckpointError where they do not fit.
+    """
+    quiet()
+    if not _starts_without_numbers() and checkpoint.parameters > _SMALL_ENOUGH:
+        return None
+    shapes = stored_shapes(checkpoint)
+    with torch.random.fork_rng(devices=[]):
+        with torch.device("meta" if _starts_without_numbers() else "cpu"):
+            empty = auto.from_config(config)
+        body = judge(empty, {"missing_keys": (), "mismatched_keys": (), "unexpected_keys": ()})
+        wrappers = wrappers_of(shapes, body.body, body.prefix)
+        # one zero each, seen as the whole tensor: transformers' own loading finds the names, and nothing is copied
+        stand_ins = {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
+        wrapper = wrappers[0] if len(wrappers) == 1 else ""
+        _, fit = _load(type(empty).from_pretrained, checkpoint, None, config, wrapper, state_dict=stand_ins)
+    _refuse(fit, checkpoint, shapes)
+    return fit
+
+
+def _load(
+    from_pretrained: Any, checkpoint: Checkpoint, place: str | None, config: Any, wrapper: str, **options: Any
+) -> tuple[nn.Module, WeightFit]:
     quiet()
     try:
-        model: nn.Module = auto.from_pretrained(
-            checkpoint.path,
+        model, info = from_pretrained(
+            place,
             config=config,
             local_files_only=True,
             trust_remote_code=False,
-            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # many bring a head of their own; what else does not fit is refused
+            key_mapping={f"^{re.escape(wrapper)}": ""} if wrapper else None,
+            **_in_float32(),
             **options,
         )
     except (OSError, ValueError, RuntimeError) as error:
@@ -54,7 +103,27 @@ def load_weights(auto: Any, checkpoint: Checkpoint, config: Any, **options: Any)
             "weights that transformers can put under a classification head",
             "Check the folder, or name another model with --models",
         ) from error
-    return model
+    return model, judge(model, info, wrapper)
+
+
+def _refuse(fit: WeightFit, checkpoint: Checkpoint, stored: Iterable[str]) -> None:
+    if (problem := fit.problem(checkpoint, stored)) is not None:
+        raise problem
+
+
+def _version() -> tuple[int, int]:
+    import transformers
+
+    major, minor = transformers.__version__.split(".")[:2]
+    return int(major), int(minor)
+
+
+def _in_float32() -> dict[str, Any]:
+    return {"dtype" if _version() >= (4, 56) else "torch_dtype": torch.float32}
+
+
+def _starts_without_numbers() -> bool:
+    return _version() >= (5, 0)
 
 
 def open_weights(auto: Any, directory: Path) -> nn.Module:

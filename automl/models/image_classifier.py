@@ -12,7 +12,15 @@ from torch import nn
 from automl.errors import CheckpointError
 from automl.models.base import LoraTargets, ModelFamily
 from automl.models.blocks import Blocks, others_in
-from automl.models.hugging_face import drop_features, head_config, load_weights, open_weights, quiet
+from automl.models.hugging_face import (
+    drop_features,
+    fit_of_files,
+    head_config,
+    load_weights,
+    open_weights,
+    quiet,
+)
+from automl.models.weight_fit import WeightFit
 from automl.types import Checkpoint, Schema
 
 CONVOLUTIONAL = frozenset(
@@ -59,6 +67,11 @@ class ImageClassifier(ModelFamily):
                 "Copy it into the model's folder",
             ) from error
 
+    def fit_of_files(self, checkpoint: Checkpoint, schema: Schema) -> WeightFit | None:
+        from transformers import AutoModelForImageClassification
+
+        return fit_of_files(AutoModelForImageClassification, checkpoint, head_config(checkpoint, schema))
+
     def limits(self, model_directory: str, processor: Any) -> dict[str, int]:
         return {}  # the processor brings every picture to the model's size
 
@@ -75,10 +88,10 @@ class ImageClassifier(ModelFamily):
         for name in _HEAD_DROPOUTS:
             if hasattr(config, name):
                 setattr(config, name, 0.0)  # the same dropout before every head, see drop_features
-        # nearly every checkpoint brings the head of ImageNet's classes
-        model = load_weights(AutoModelForImageClassification, checkpoint, config, ignore_mismatched_sizes=True)
+        model, _ = load_weights(AutoModelForImageClassification, checkpoint, config)
         last = _last_linear(model)
-        nn.init.trunc_normal_(last.weight, std=0.02)  # fresh even where a checkpoint's head would fit by chance
+        # nearly every checkpoint brings the head of ImageNet's classes; this one is fresh even where that would fit
+        nn.init.trunc_normal_(last.weight, std=0.02)
         nn.init.zeros_(last.bias)
         drop_features(last, float(recipe["head_dropout"]))
         _average_statistics(model)

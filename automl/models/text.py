@@ -12,11 +12,14 @@ from torch import nn
 
 from automl.errors import CheckpointError
 from automl.models.base import ModelFamily
-from automl.models.hugging_face import open_weights
-from automl.types import Checkpoint
+from automl.models.hugging_face import fit_of_files, head_config, open_weights
+from automl.models.weight_fit import WeightFit
+from automl.types import Checkpoint, Schema
 
 LONGEST_INPUT = 512
 """Positions; longer texts are cut. Beyond it the cost of a trial grows with little gain for classification."""
+
+_PADDING_TOKENS = ("[PAD]", "<pad>", "<|pad|>")
 
 
 class TextFamily(ModelFamily):
@@ -30,7 +33,11 @@ class TextFamily(ModelFamily):
         """The longest input that a model of this config can take, None where there is no bound."""
 
     def prepare_tokenizer(self, tokenizer: Any) -> Any:
-        """The tokenizer as this family's models need it; as it was pretrained unless a family says otherwise."""
+        """The tokenizer as this family's models need it: one that pads, where it has a token that says so."""
+        known = {} if tokenizer.pad_token is not None else tokenizer.get_vocab()
+        for token in _PADDING_TOKENS:
+            if token in known and tokenizer.pad_token is None:
+                tokenizer.pad_token = token
         return tokenizer
 
     def load_processor(self, checkpoint: Checkpoint) -> Any:
@@ -43,12 +50,24 @@ class TextFamily(ModelFamily):
                 "Copy tokenizer.json and tokenizer_config.json into the model's folder",
             ) from error
 
+    def fit_of_files(self, checkpoint: Checkpoint, schema: Schema) -> WeightFit | None:
+        from transformers import AutoModelForSequenceClassification
+
+        return fit_of_files(AutoModelForSequenceClassification, checkpoint, head_config(checkpoint, schema))
+
     def limits(self, model_directory: str, processor: Any) -> dict[str, int]:
         from transformers import AutoConfig
 
         config = AutoConfig.from_pretrained(model_directory, local_files_only=True)
-        positions = self.positions(config) or LONGEST_INPUT
-        return {"max_length": int(min(positions, processor.model_max_length, LONGEST_INPUT))}
+        return {"max_length": self._longest_input(config, processor)}
+
+    def _longest_input(self, config: Any, tokenizer: Any) -> int:
+        """The least of what the positions, the tokenizer and LONGEST_INPUT allow."""
+        positions, own = self.positions(config), tokenizer.model_max_length
+        bounds = [LONGEST_INPUT]
+        bounds += [] if positions is None else [positions]
+        bounds += [int(own)] if own and own > 0 else []  # 0 and below say that nobody knew it
+        return min(bounds)
 
     def padding(self, processor: Any) -> dict[str, int]:
         return {"input_ids": processor.pad_token_id or 0, "token_type_ids": processor.pad_token_type_id}
@@ -61,6 +80,8 @@ class TextFamily(ModelFamily):
         return pooled
 
     def save(self, model: nn.Module, processor: Any, directory: Path) -> None:
+        """The tokenizer leaves with the limit that the model was trained at, so that truncating means that."""
+        processor.model_max_length = self._longest_input(model.config, processor)
         model.save_pretrained(directory)  # type: ignore[operator]
         processor.save_pretrained(directory)
 

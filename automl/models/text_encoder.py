@@ -11,6 +11,7 @@ from automl.models.base import LoraTargets
 from automl.models.blocks import Blocks, longest_layer_list, others_in
 from automl.models.hugging_face import head_config, load_weights
 from automl.models.text import TextFamily, set_where_listed
+from automl.models.weight_fit import reset_head
 from automl.types import Checkpoint, Schema
 
 SMALL_PARAMETERS = 70_000_000
@@ -41,7 +42,9 @@ class TextEncoder(TextFamily):
     def positions(self, config: Any) -> int | None:
         positions: int | None = getattr(config, "max_position_embeddings", None)
         if positions and ("roberta" in config.model_type or config.model_type in ("camembert", "mpnet")):
-            return positions - 2  # these count positions from padding_idx + 1
+            # these count positions from padding_idx + 1; MPNet's is 1 whatever its config says
+            padding = None if config.model_type == "mpnet" else getattr(config, "pad_token_id", None)
+            return positions - (1 if padding is None else int(padding)) - 1
         return positions
 
     def load(self, checkpoint: Checkpoint, head: str, schema: Schema, recipe: Mapping[str, Any]) -> nn.Module:
@@ -52,7 +55,10 @@ class TextEncoder(TextFamily):
         set_where_listed(config, _HEAD_DROPOUTS, float(recipe["head_dropout"]))
         if "deberta" in config.model_type:
             config.cls_dropout = float(recipe["head_dropout"])  # its head asks for it, its config does not list it
-        return load_weights(AutoModelForSequenceClassification, checkpoint, config)
+        model, fit = load_weights(AutoModelForSequenceClassification, checkpoint, config)
+        if fit.old_classes is not None:
+            reset_head(model)
+        return model
 
     def blocks(self, model: nn.Module) -> Blocks:
         """The pooler is part of the head; what stands beside the layers (relative positions) learns with the stem."""

@@ -14,13 +14,12 @@ from automl.data.leakage import Keyed, first_rows
 from automl.data.pieces import evenly, rows_at
 from automl.data.profile import Inspection
 from automl.errors import CheckpointError, RequestError
-from automl.models.base import ModelFamily
+from automl.models.base import TEXT_HEAD, ModelFamily
 from automl.models.checkpoints import find_checkpoint
+from automl.models.last_look import look_at_checkpoint
 from automl.registry import get_part, parts
-from automl.types import Checkpoint, Contender, Finding
+from automl.types import Checkpoint, Contender, Finding, Schema
 
-HEAD = "sequence-classification"
-"""What a model of texts has, as tasks name it."""
 _MOST_ROWS = 20_000
 _SPECIAL_TOKENS = 8
 _BATCH = 500
@@ -49,7 +48,7 @@ class Reach:
 def text_family(checkpoint: Checkpoint) -> ModelFamily:
     """The family that reads texts with this model. Raises CheckpointError where there is none."""
     families = parts("automl.models", ModelFamily)  # type: ignore[type-abstract]
-    found = next((f for f in families.values() if HEAD in f.heads and f.claims(checkpoint)), None)
+    found = next((f for f in families.values() if TEXT_HEAD in f.heads and f.claims(checkpoint)), None)
     if found is None:
         raise CheckpointError(
             f"{checkpoint.name} is a {checkpoint.model_type!r} model, which reads no text",
@@ -90,7 +89,7 @@ def limit_sentences(contenders: Sequence[Contender], train: pa.Table, inputs: Se
     lines = []
     for checkpoint, name in {one.checkpoint.name: (one.checkpoint, one.family) for one in contenders}.values():
         family = get_part("automl.models", ModelFamily, name)  # type: ignore[type-abstract]
-        found = reach(checkpoint, family, train, inputs) if HEAD in family.heads else None
+        found = reach(checkpoint, family, train, inputs) if TEXT_HEAD in family.heads else None
         if found is not None:
             lines.append(found.sentence("training rows"))
     return lines
@@ -99,6 +98,7 @@ def limit_sentences(contenders: Sequence[Contender], train: pa.Table, inputs: Se
 def against_limits(seen: Inspection, models: Sequence[str]) -> Inspection:
     """The inspection with what each model does not read, in the place of what most models would not.
 
+    What `run` would warn of or refuse in a model is among the findings too.
     Raises RequestError where the inputs are no texts, CheckpointError where a name leads to no model of texts.
     """
     if seen.looks or not seen.roles.inputs:
@@ -106,6 +106,10 @@ def against_limits(seen: Inspection, models: Sequence[str]) -> Inspection:
     checkpoints = [find_checkpoint(name) for name in models]
     families = [text_family(checkpoint) for checkpoint in checkpoints]
     findings = [finding for finding in seen.findings if finding.kind != "too_long"]
+    classes = tuple(sorted(seen.class_counts)) or ("a", "b")
+    schema = Schema(
+        task=seen.roles.task or "", inputs=seen.roles.inputs, target=seen.roles.target or "", classes=classes
+    )
     limits: list[dict[str, Any]] = []
     for checkpoint, family in zip(checkpoints, families, strict=True):
         tables = [
@@ -116,6 +120,7 @@ def against_limits(seen: Inspection, models: Sequence[str]) -> Inspection:
             cut = {part.name: int(found.cut.sum()) for part, found in reached}
             limits.append({"model": checkpoint.name, "tokens": reached[0][1].tokens, "cut": cut})
         findings += [_finding(part, found) for part, found in reached if found.cut.any()]
+        findings += look_at_checkpoint(checkpoint, family, seen.keyed["train"].rows.table, schema)
     return replace(seen, findings=tuple(findings), limits=tuple(limits))
 
 

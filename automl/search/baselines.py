@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from automl.data.prepare import read_part
+from automl.errors import CheckpointError, one_line
 from automl.leaderboard.run_info import baseline_spec
 from automl.leaderboard.store import RunFolder, now, write_atomically
 from automl.models.base import ModelFamily
@@ -106,7 +107,7 @@ class BaselineRunner:
             scores = score_rows(labels["validation"], validation, self._task.metrics)
             answer = _answer(model, read)
         except Exception as problem:  # a yardstick that breaks is a failed row, never the end of a run
-            status, error = "failed", f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:1000]
+            status, error = "failed", one_line(problem)
         clock.tick()
         cost = Cost(device_seconds=clock.device_seconds, wall_seconds=clock.wall_seconds)
         latency = None if answer is None else self._measure(name, answer)  # at nobody's expense
@@ -191,6 +192,13 @@ class BaselineRunner:
                 features = np.zeros((len(part), pooled.shape[1]), dtype=np.float32)
             features[indices] = pooled
         assert features is not None
+        broken = int((~np.isfinite(features[wanted]).all(axis=1)).sum())
+        if broken:  # what is fitted on them would refuse them in words of its own
+            raise CheckpointError(
+                f"the model's features are NaN or infinite in {broken:,} of {len(wanted):,} rows",
+                "numbers",
+                "Look at the values of its weights",
+            )
         return features
 
     def _probabilities(self, model: Any, inputs: Any) -> NDArray[np.float32]:

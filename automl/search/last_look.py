@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from automl.config import RunRequest
 from automl.data.last_look import KINDS
+from automl.data.prepare import read_part
 from automl.errors import RequestError
+from automl.models.last_look import look_at_checkpoints
 from automl.types import Contender, Finding, PreparedData
 
 
@@ -28,7 +30,12 @@ def _data(drawn: Drawn) -> list[Finding]:
     return [finding for finding in findings if finding.severity == "refuse" or finding.kind in KINDS]
 
 
-LOOKS: tuple[Callable[[Drawn], list[Finding]], ...] = (_data,)
+def _checkpoints(drawn: Drawn) -> list[Finding]:
+    train = read_part(drawn.prepared.directory, "train")
+    return look_at_checkpoints(drawn.contenders, train, drawn.prepared.schema)
+
+
+LOOKS: tuple[Callable[[Drawn], list[Finding]], ...] = (_data, _checkpoints)
 
 
 def last_look(drawn: Drawn) -> list[str]:

@@ -12,10 +12,11 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from automl.errors import one_line
 from automl.search.slots import Slots
 from automl.training.away import NotHere, brought_here
 from automl.training.probe import probe_training
-from automl.training.workers import keep_to_share, one_line, set_threads, warm_process
+from automl.training.workers import keep_to_share, set_threads, warm_process
 from automl.types import Probe, TrialSpec
 
 LONGEST_SECONDS = 120.0

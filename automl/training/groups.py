@@ -19,6 +19,7 @@ from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 
 from automl.config import WorkersMode
+from automl.errors import one_line
 from automl.leaderboard.store import RunFolder
 from automl.training.away import NotHere, brought_here, state_kept, told_not_here
 from automl.training.clock import SlotClock
@@ -32,7 +33,6 @@ from automl.training.workers import (
     TrialContext,
     WorkerLost,
     keep_to_share,
-    one_line,
     own_log,
     told_as_json,
     told_so_far,
@@ -137,7 +137,8 @@ def run_group(
         causes = [failure for failure in failures if not _followed(failure)]
         if failures and not causes:
             raise WorkerLost(one_line(failures[0])) from problem
-        text = one_line(causes[0] if causes else problem.__cause__ or problem)
+        cause = causes[0] if causes else problem.__cause__ or problem
+        text = f"{type(cause).__name__}: {' '.join(str(cause).split())}"[:1000]  # Ray's, with the worker's in it
         if NotHere.__name__ in text:
             raise NotHere(text) from problem
         memory = any(kind.__name__ in text for kind in OUT_OF_MEMORY)

@@ -19,7 +19,7 @@ import ray
 import torch
 from torch import Tensor
 
-from automl.errors import AutoMLError, is_full_disk
+from automl.errors import AutoMLError, is_full_disk, one_line
 from automl.leaderboard.store import RunFolder
 from automl.registry import parts
 from automl.tasks.base import Task
@@ -240,10 +240,6 @@ def how_it_failed(problem: BaseException) -> tuple[str, str]:
         return "failed", str(problem)
     traceback.print_exc()
     return "failed", one_line(problem)
-
-
-def one_line(problem: BaseException) -> str:
-    return f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:1000]
 
 
 def gpu_percent(device: torch.device) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -97,6 +98,33 @@ class FamilyContract:
         head = {name for name, _ in blocks.parameters()[-1]}
         assert differ
         assert differ <= head
+
+    def test_the_head_of_a_fine_tuned_checkpoint_is_seen_in_its_files_and_never_kept(
+        self, checkpoint: Checkpoint, tmp_path: Path
+    ) -> None:
+        """Of as many classes as now, so that it would fit; the body is read to the bit."""
+        tuned = self.load(checkpoint)
+        self.family.save(tuned, self.family.load_processor(checkpoint), tmp_path / "tuned")
+        own = replace(checkpoint, path=str(tmp_path / "tuned"))
+        schema = Schema(task=self.task, inputs=("x",), target="label", classes=CLASSES)
+        before = self.family.fit_of_files(checkpoint, schema)
+        fit = self.family.fit_of_files(own, schema)
+        assert before is not None
+        assert fit is not None
+        assert before.body == fit.body
+        for found in (before, fit):
+            assert (found.missing, found.mismatched, found.unused, found.wrapper) == ((), (), (), "")
+        assert fit.old_classes == len(CLASSES)
+        torch.manual_seed(1)
+        one = self.load(own)
+        torch.manual_seed(1)
+        again = self.load(own).state_dict()
+        loaded, kept = one.state_dict(), tuned.state_dict()
+        assert all(torch.equal(value, again[name]) for name, value in loaded.items()), "the seed decides"
+        changed = {name for name, value in loaded.items() if not torch.equal(value, kept[name])}
+        head = {name for name, _ in self.family.blocks(one).parameters()[-1]}
+        assert changed <= head - fit.body
+        assert changed >= {name for name, value in loaded.items() if value.ndim == 2 and len(value) == len(CLASSES)}
 
     def test_blocks_cover_every_parameter_once_and_run_in_order(self, checkpoint: Checkpoint) -> None:
         model = self.load(checkpoint).eval()
