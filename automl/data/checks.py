@@ -16,6 +16,7 @@ from automl.data.leakage import Keyed
 from automl.data.load import raise_all
 from automl.data.profile import Inspection, class_counts
 from automl.data.repairs import NEEDED, chosen
+from automl.data.several_labels import MULTI_LABEL
 from automl.errors import DataError, RequestError
 
 # what can be guessed from the data; a task of a plug-in is named with --task
@@ -80,6 +81,12 @@ def check_roles(seen: Inspection, request: RunRequest) -> str:
             "one folder for each class, which names it",
             "Sort the pictures into folders, or name a table with a column of paths and a column of classes",
         )
+    if roles.target is None and roles.task == MULTI_LABEL:
+        raise DataError(
+            roles.target_reason,
+            "one target with one label in every row; several labels for a row are a task that is not supported yet",
+            f"Name one of these columns, or another, with --target; columns: {names}",
+        )
     if roles.target is None:
         raise DataError(
             f"no column of {source} looks like a target: {roles.target_reason}",
@@ -119,6 +126,13 @@ def _check_task(seen: Inspection, target: Column, names: str) -> None:
     if task in SUPPORTED_TASKS:
         return
     supported = f"supported now: {', '.join(f'{name} ({TASKS[name]})' for name in SUPPORTED_TASKS)}"
+    if task == MULTI_LABEL:
+        raise DataError(
+            f"column {seen.roles.task_reason.replace(' has ', ' holds ', 1)}",
+            "one label in every row; several labels for a row are a task that is not supported yet",
+            f"Keep one label in every row, or choose another --target; where these are names of classes, say --task "
+            f"{_classifies(task, seen)}; columns: {names}",
+        )
     if target.kind == "empty":
         raise DataError(
             f"column {target.name!r} is empty in every row",
@@ -130,8 +144,17 @@ def _check_task(seen: Inspection, target: Column, names: str) -> None:
             f"column {target.name!r} holds numbers ({target.distinct:,} different values, {target.low:g} to "
             f"{target.high:g}), which makes the task {task}",
             supported,
-            f"Choose another with --target (columns: {names}), or say --task {_classifies(task)} "
+            f"Choose another with --target (columns: {names}), or say --task {_classifies(task, seen)} "
             "if these numbers are names of classes",
+        )
+    numbers = [column.name for column in seen.columns if column.kind == "numbers" and column.name != target.name]
+    if task == "tabular-classification" and numbers:
+        shown = next(column.examples[0] for column in seen.columns if column.name == numbers[0])
+        raise DataError(
+            f"column {numbers[0]!r} holds numbers alone, such as {shown[:30]!r}, which are no text",
+            supported,
+            "Name a text column with --text, or save images that are written as numbers as image files; say --text "
+            f"{numbers[0]} to read the numbers as words; columns: {names}",
         )
     if task == "tabular-classification":
         raise DataError(
@@ -154,9 +177,10 @@ def _check_task(seen: Inspection, target: Column, names: str) -> None:
     )
 
 
-def _classifies(task: str) -> str:
+def _classifies(task: str, seen: Inspection) -> str:
     """The supported task that takes the same inputs and predicts classes."""
-    wanted = task.replace("regression", "classification")
+    pictured = any(column.kind == "image" for column in seen.columns if column.name in seen.roles.inputs)
+    wanted = "image-classification" if pictured else task.replace("regression", "classification")
     return wanted if wanted in SUPPORTED_TASKS else SUPPORTED_TASKS[0]
 
 

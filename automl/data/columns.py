@@ -20,6 +20,7 @@ _SPACE = r"[\s\pZ\x0b\x1c-\x1f\x85]+"
 _NO_SINGLE_BLANK = r"  |[\t-\r\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
 _WHOLE = r"^([-+]?\d+)\.0+$"
 _NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+_NUMBERS = r"^[\s\[({]*[-+.]?\d[\d\s.,;:|/eE+\-\[\](){}]*$"
 _DATE = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:\d{2}.*)?$|^\d{1,2}[-/.](\d{1,2}|\w{3})[-/.]\d{2,4}( .*)?$"
 _NO_NUMBER = pa.array(["", "na", "n/a", "nan", "null", "none", "inf", "-inf", "?"])
 _ID_NAME = re.compile(r"(^|[^a-z])(id|ids|uuid|guid|key|index|idx|row|number|nr|no)$", re.IGNORECASE)
@@ -182,7 +183,7 @@ def describe(name: str, column: pa.ChunkedArray) -> Column:
     there = np.flatnonzero(~missing)
     sample = rows_at(text, there[evenly(len(there), _SAMPLE_ROWS)])
     distinct = len(np.unique(hashes_of(text, f"counting the values of {name!r}")[there]))
-    numbers = _numbers(text, there)
+    numbers = None if _are_codes(sample) else _numbers(text, there)
     words = pc.mean(pc.count_substring_regex(sample, r"\S+")).as_py() if len(sample) else 0.0
     characters = pc.mean(pc.utf8_length(sample)).as_py() if len(sample) else 0.0
     finite = numbers[np.isfinite(numbers)] if numbers is not None else None
@@ -284,7 +285,18 @@ def _kind(
         return "id"
     if distinct <= 2 or (distinct <= max(20, rows // 20) and words < 8):
         return "category"
-    return "text" if not single or characters >= 20 or distinct > rows / 2 else "category"
+    if single and characters < 20 and distinct <= rows / 2:
+        return "category"
+    return "numbers" if pc.all(pc.match_substring_regex(sample, _NUMBERS)).as_py() else "text"
+
+
+def _are_codes(sample: pa.ChunkedArray) -> bool:
+    """Whether digits are codes of one length such as 01234, which are no numbers: some begin with a zero."""
+    if not pc.any(pc.match_substring_regex(sample, r"^0\d")).as_py():
+        return False
+    return (
+        bool(pc.all(pc.match_substring_regex(sample, r"^\d+$")).as_py()) and len(pc.utf8_length(sample).unique()) == 1
+    )
 
 
 def _mostly_digits(sample: pa.ChunkedArray) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from automl.data.columns import Column
@@ -16,6 +16,7 @@ TASKS = {
     "image-classification": "pictures with a few classes",
     "image-regression": "pictures with a number",
     "text-regression": "text with a number",
+    "multi-label-classification": "several classes for each row",
     "tabular-classification": "columns with a few classes",
     "tabular-regression": "columns with a number",
     "token-classification": "a list of tags for each list of tokens",
@@ -32,6 +33,12 @@ _TEXTS = (
     "dialogue", "document", "article", "body", "description", "instruction", "prompt", "utterance", "query",
     "input", "source", "title",
 )  # fmt: skip
+_LIKE_TARGET = re.compile(r"(target|label|class)[_. ]|.*[_. ](label|target|class)$", re.IGNORECASE)
+_NO_TARGET = re.compile(
+    r"[_. ](id|ids|count|confidence|prob|probability|source|split|date|time|url|annotators?)$", re.IGNORECASE
+)
+_CLASS_NAME = re.compile(r"(^|[_. ])(labels?|class|category|intent|topic|target)([_. ]|$)", re.IGNORECASE)
+_MOST_DATES = 20
 _TURNS = ("messages", "conversations", "conversation", "dialog", "turns")
 _PAIRS = (
     ("premise", "hypothesis"), ("question", "sentence"), ("query", "passage"), ("query", "document"),
@@ -105,26 +112,34 @@ def guess_roles(
 
 def is_classes(column: Column, rows: int) -> bool:
     """Whether a column's values can be classes: few, coming back, and no measured numbers."""
-    if column.kind in ("empty", "list", "bytes", "date", "constant") or column.distinct > MOST_CLASSES:
+    if column.kind in ("empty", "list", "bytes", "constant") or column.distinct > MOST_CLASSES:
         return False
     present = rows - column.missing
+    if column.kind == "date":
+        return not _is_mere_date(column) and present >= 2 * column.distinct
     if column.kind in ("number", "id"):
         if not column.whole:
             return column.distinct <= 10
+        if _CLASS_NAME.search(column.name) and present >= 5 * column.distinct:
+            return True  # numbers of classes, of which some may be missing
         counted = column.low in (0.0, 1.0) and (column.high or 0) - (column.low or 0) + 1 == column.distinct
         return column.distinct <= 20 or (counted and present >= 5 * column.distinct)
     return column.distinct <= 2 or present >= 2 * column.distinct
 
 
-def _guess_target(columns: Sequence[Column], rows: int, taken: set[str]) -> tuple[str | None, str]:
-    free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "date")]
+def named_targets(columns: Sequence[Column], taken: Collection[str]) -> list[Column]:
+    """The columns that are named as targets are, the likeliest first."""
+    free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "id") and not _is_mere_date(c)]
     named = [c for name in TARGETS for c in free if c.name.lower() == name]
-    named += [c for c in free if re.match(r"(target|label|class)[_. ]|.*[_. ](label|target|class)$", c.name.lower())]
-    for column in named:
-        if column.kind != "id":
-            return column.name, f"its name says so ({_shape(column)})"
+    return named + [c for c in free if _LIKE_TARGET.match(c.name) and not _is_of_a_target(c) and c not in named]
+
+
+def _guess_target(columns: Sequence[Column], rows: int, taken: set[str]) -> tuple[str | None, str]:
+    for column in named_targets(columns, taken):
+        return column.name, f"its name says so ({_shape(column)})"
+    free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "date") and not _is_of_a_target(c)]
     classes = [c for c in free if c.kind not in ("constant", "part") and is_classes(c, rows)]
-    if any(c.kind in ("text", "list", "image") for c in columns):
+    if any(c.kind in ("text", "list", "image", "numbers") for c in columns):
         if classes:
             fewest = min(classes, key=lambda c: c.distinct)
             return fewest.name, f"it has the fewest values that come back ({_shape(fewest)})"
@@ -134,6 +149,16 @@ def _guess_target(columns: Sequence[Column], rows: int, taken: set[str]) -> tupl
     if columns and columns[-1].kind == "number":
         return columns[-1].name, f"the last column ({_shape(columns[-1])})"
     return None, "no column stands out"
+
+
+def _is_of_a_target(column: Column) -> bool:
+    """Whether a column says something of a label, such as its id or source, and is none."""
+    return bool(_LIKE_TARGET.match(column.name) and _NO_TARGET.search(column.name))
+
+
+def _is_mere_date(column: Column) -> bool:
+    """Whether a column of dates is no column of codes that look like dates, of which few come back."""
+    return column.kind == "date" and column.distinct > _MOST_DATES
 
 
 def _shape(column: Column) -> str:
@@ -154,7 +179,8 @@ def _guess_inputs(columns: Sequence[Column], target: Column | None) -> tuple[tup
     if by_name[0].name.lower() in _TEXTS:
         chosen, reason = by_name[0], "its name says so"
     else:
-        chosen = max(texts, key=lambda c: c.characters)
+        # texts before lists: numbers of an embedding are longer than any text
+        chosen = max(texts, key=lambda c: (c.kind == "text", c.characters))
         reason = "the column with the longest text" if len(texts) > 1 else "the only column with text"
     if len(texts) > 1:
         unused = ", ".join(c.name for c in texts if c is not chosen)

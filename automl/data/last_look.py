@@ -14,7 +14,7 @@ from automl.data.leakage import Keyed
 from automl.data.part_words import is_part_word
 from automl.data.pieces import evenly, rows_at
 from automl.data.profile import Inspection
-from automl.data.quality import PLACEHOLDER_KIND
+from automl.data.quality import NUMBERS_KIND, PLACEHOLDER_KIND
 from automl.errors import DataError, UserError
 from automl.types import Finding, Severity
 
@@ -27,6 +27,7 @@ KINDS = frozenset(
         "rows_left_out",
         "rare_classes",
         PLACEHOLDER_KIND,
+        NUMBERS_KIND,
     }
 )
 """The kinds of findings that a run tells of before it begins, where they warn."""

@@ -24,10 +24,12 @@ from automl.data.leakage import Contents, Keyed, find_overlaps, find_repeats, ke
 from automl.data.load import AS_FOUND, load_parts, raise_all
 from automl.data.media import PICTURE
 from automl.data.near import find_near
+from automl.data.one_hot import OneHot, joined
 from automl.data.picture_flaws import find_picture_flaws
 from automl.data.quality import find_flaws
 from automl.data.rows import ReadOptions, Rows
 from automl.data.sentinels import find_sentinels
+from automl.data.several_labels import MULTI_LABEL, several_labels, without_lists_of_one
 from automl.data.split_column import Said, parts_by_column
 from automl.data.together import find_groups
 from automl.errors import DataError
@@ -154,8 +156,17 @@ def inspect_parts(
     """The same for parts that are loaded already. unpack_in: as in `load`, for image files that lie in columns."""
     _check_names(parts["train"], {"--target": target, "--image": image, "--group": group}, text)
     parts, held = with_image_files(parts, image, text is not None, unpack_in)
+    parts = without_lists_of_one(parts)
+    columns = _described(parts["train"])
+    spread = (
+        None
+        if target is not None
+        else joined(parts, columns, [name for name in (image, group, *(text or ())) if name])
+    )
+    if spread is not None and spread.target is not None:
+        parts, target = spread.parts, spread.target
+        columns = _described(parts["train"])
     train = parts["train"]
-    columns = tuple(describe(name, train.table[name]) for name in train.table.column_names)
     pictured = None
     if image is not None:
         pictured = ImageColumn(name=image, reason="named with --image", indexes={})
@@ -170,6 +181,7 @@ def inspect_parts(
     roles = guess_roles(
         columns, train.table.num_rows, target, text, (pictured.name, located.reason) if pictured and located else None
     )
+    roles = _of_several_labels(roles, train, columns, spread)
     # without text, two rows are the same where all of their columns are
     compared = roles.inputs or tuple(name for name in train.table.column_names)
     _check_parts(parts, compared)
@@ -227,6 +239,23 @@ def _looks(paths: pa.ChunkedArray, missing: Mapping[int, str]) -> list[Look]:
 def _contents(looks: Sequence[Look]) -> Contents:
     pixels, content = (pa.array([getattr(look, name) for look in looks], pa.large_string()) for name in _DIGESTS)
     return Contents(PICTURE, pa.chunked_array([pixels]), pa.chunked_array([content]))
+
+
+def _described(rows: Rows) -> tuple[Column, ...]:
+    return tuple(describe(name, rows.table[name]) for name in rows.table.column_names)
+
+
+def _of_several_labels(roles: Roles, train: Rows, columns: Sequence[Column], spread: OneHot | None) -> Roles:
+    """The roles, where a row has several labels with the task that this makes."""
+    if spread is not None and spread.several:
+        return replace(roles, target=None, target_reason=spread.reason, task=MULTI_LABEL, task_reason=spread.reason)
+    if spread is not None:
+        return replace(roles, target_reason=spread.reason)
+    listed = any(column.kind == "list" for column in columns if column.name in roles.inputs)
+    if roles.target is None or listed or (roles.task or "").endswith("regression"):
+        return roles
+    shown = several_labels(train.table[roles.target])
+    return roles if shown is None else replace(roles, task=MULTI_LABEL, task_reason=f"{roles.target!r} has {shown}")
 
 
 def class_counts(part: Keyed) -> dict[str, int]:

@@ -38,6 +38,7 @@ _FOREIGN = r"[^\x00-\x7f]"
 _CONTROL = r"[\x00-\x08\x0e-\x1f\x7f]"
 LONG_WORDS = 380
 """About 512 word pieces of English, the limit of most encoders."""
+NUMBERS_KIND = "numbers_as_text"
 PLACEHOLDER_KIND = "label_placeholders"
 SEARCHED_RATIO = 5
 """From so many rows of the largest class for one of the smallest, the shipped search spaces offer remedies."""
@@ -226,6 +227,10 @@ def _columns(part: Keyed, columns: Sequence[Column], roles: Roles) -> list[Findi
             value = f"the one value {column.examples[0]!r}" if column.examples else "no value at all"
             what = f"column {column.name!r} has {value}"
             findings += _finding("constant_column", "note", what, "not used", everywhere, part.rows)
+        elif column.kind == "numbers" and column.name in roles.inputs:
+            what = f"column {column.name!r} holds numbers alone, such as {column.examples[0][:30]!r}"
+            todo = "read as words, as a text is; numbers that mean amounts or grey values say little so"
+            findings += _finding(NUMBERS_KIND, "warn", what, todo, everywhere, part.rows)
         elif column.kind == "id" and column.name != roles.target:
             what = f"column {column.name!r} looks like an id: {column.distinct:,} distinct values"
             findings += _finding("id_like", "note", what, "not used", everywhere, part.rows)

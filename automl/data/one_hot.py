@@ -1,0 +1,114 @@
+"""A target that is spread over columns of 0 and 1: joined where exactly one is 1 in every row."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from automl.data.columns import Column, as_text, numeric_values
+from automl.data.guess import TARGETS, named_targets
+from automl.data.rows import Rows
+
+_MOST_COLUMNS = 500
+_LISTED = 8
+Marks = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """The parts with the joined target, or as they were. target: its name. reason: what was joined, or why not.
+
+    several: whether there are such columns, of which several or none may be 1.
+    """
+
+    parts: Mapping[str, Rows]
+    target: str | None
+    reason: str
+    several: bool = False
+
+
+def joined(parts: Mapping[str, Rows], columns: Sequence[Column], taken: Sequence[str]) -> OneHot | None:
+    """The target that columns of 0 and 1 make together; None where another column is named as a target is.
+
+    taken: columns that are named for something else.
+    """
+    binary = [column.name for column in columns if column.name not in taken and _is_binary(column)]
+    if not 2 <= len(binary) <= _MOST_COLUMNS:
+        return None
+    table = parts["train"].table
+    marks = {name: _marks(table[name]) for name in binary}
+    group = _exclusive(binary, marks)
+    for column in named_targets(columns, set(taken)):
+        if column.name not in (group or ()) or column.name.lower() in TARGETS:
+            return None
+    if group is None or any(_spoilt(rows, group) for part, rows in parts.items() if part != "train"):
+        sums = np.sum(list(marks.values()), axis=0)
+        counted = f"in {int((sums > 1).sum()):,} rows several are 1, in {int((sums == 0).sum()):,} none"
+        return OneHot(parts, None, f"{_listed(binary)} hold 0 and 1 each, and {counted}", several=True)
+    prefix = re.sub(r"[^\W_]*$", "", os.path.commonprefix(group)) if len(group) > 1 else ""
+    names = [name.removeprefix(prefix) for name in group]
+    target = _free_name(re.sub(r"[\W_]+$", "", prefix) or "label", table.column_names)
+    reason = f"{_listed(group)} of 0 and 1, of which one is 1 in every row, joined; another with --target"
+    return OneHot({part: _joined(rows, group, names, target) for part, rows in parts.items()}, target, reason)
+
+
+def _is_binary(column: Column) -> bool:
+    if column.missing or column.distinct != 2:
+        return False
+    return column.kind == "boolean" or (
+        column.kind == "number" and column.whole and (column.low, column.high) == (0, 1)
+    )
+
+
+def _marks(column: pa.ChunkedArray) -> Marks:
+    numbers = numeric_values(column)
+    if numbers is not None:
+        return np.asarray(numbers == 1)
+    return np.asarray(pc.equal(pc.utf8_lower(as_text(column)), "true").to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _exclusive(names: Sequence[str], marks: Mapping[str, Marks]) -> list[str] | None:
+    """The columns of which exactly one is 1 in every row: all, or the only ones with one beginning, or neighbours."""
+    families: dict[str, list[str]] = {}
+    for name in names:
+        families.setdefault(re.split(r"[\W_]", name, maxsplit=1)[0], []).append(name)
+    runs = [names[first:last] for first in range(len(names)) for last in range(len(names), first + 2, -1)][:10_000]
+    for candidates in ([list(names)], families.values(), runs):
+        for found in candidates:
+            if len(found) > 1 and bool((np.sum([marks[name] for name in found], axis=0) == 1).all()):
+                return list(found)
+    return None
+
+
+def _spoilt(rows: Rows, group: Sequence[str]) -> bool:
+    present = [name for name in group if name in rows.table.column_names]
+    return bool(present) and (
+        len(present) < len(group)
+        or not bool((np.sum([_marks(rows.table[name]) for name in group], axis=0) == 1).all())
+    )
+
+
+def _joined(rows: Rows, group: Sequence[str], names: Sequence[str], target: str) -> Rows:
+    if group[0] not in rows.table.column_names:
+        return rows
+    which = np.argmax([_marks(rows.table[name]) for name in group], axis=0)
+    place = rows.table.column_names.index(group[0])
+    labels = pa.chunked_array([pa.DictionaryArray.from_arrays(which, pa.array(names)).dictionary_decode()])
+    left = rows.table.drop_columns(list(group))
+    return replace(rows, table=left.add_column(min(place, left.num_columns), target, labels))
+
+
+def _free_name(name: str, taken: Sequence[str]) -> str:
+    return name if name not in taken else _free_name(f"{name}_joined", taken)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"the columns {', '.join(map(repr, names[:_LISTED]))}{more}"
