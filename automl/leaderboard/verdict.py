@@ -33,8 +33,16 @@ def verdict(
     metric: Metric,
     not_comparable: Sequence[str] = (),
 ) -> str:
-    """One sentence: who leads or ties, who is worse and by how much, who failed."""
-    parts = [*_leaders(rows, metric), *_followers(rows, comparisons, metric), *_failures(rows)]
+    """One sentence: who leads or ties, who is worse and by how much, who failed.
+
+    Before that, where the rows say nothing about the contenders: that all score the same, or predict one class.
+    """
+    parts = [
+        *_nothing_learnt(rows, metric),
+        *_leaders(rows, metric),
+        *_followers(rows, comparisons, metric),
+        *_failures(rows),
+    ]
     sentence = "; ".join(parts)
     if not_comparable:
         more = f" and {len(not_comparable) - 1} more" if len(not_comparable) > 1 else ""
@@ -69,7 +77,28 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def _nothing_learnt(rows: Sequence[LeaderboardRow], metric: Metric) -> list[str]:
+    """What makes a ranking of these rows worthless, whoever stands first."""
+    ok = [row for row in rows if row.status == "ok"]
+    contenders = [row for row in ok if row.kind == "contender"]
+    found = []
+    if contenders and all(row.collapsed_finals == len(row.seeds) for row in contenders):
+        who = f"{contenders[0].contender} predicts" if len(contenders) == 1 else "Every contender predicts"
+        found.append(f"{who} one class for all test rows in every final, so nothing was learnt")
+    if len(ok) > 1 and len({row.test_mean for row in ok}) == 1 and ok[0].test_mean is not None:
+        name = metric.title or metric.name
+        found.append(
+            f"{'every' if found else 'Every'} row scores the same ({name} {score(ok[0].test_mean, metric)}), so this "
+            "board tells nothing apart: look at the data and its findings"
+        )
+    return found
+
+
 def _leaders(rows: Sequence[LeaderboardRow], metric: Metric) -> list[str]:
+    if any(row.kind == "contender" for row in rows) and not any(
+        row.kind == "contender" and row.status == "ok" for row in rows
+    ):
+        return ["No contender could be scored"]
     first = [row for row in rows if row.status == "ok" and row.tie_group == 1]
     if not first:
         return ["no row could be scored"]
