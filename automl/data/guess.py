@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from automl.data.columns import Column
+from automl.data.part_words import says_parts
 from automl.errors import DataError
 
 MOST_CLASSES = 1000
@@ -138,13 +139,14 @@ def _guess_target(columns: Sequence[Column], rows: int, taken: set[str]) -> tupl
     for column in named_targets(columns, taken):
         return column.name, f"its name says so ({_shape(column)})"
     free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "date") and not _is_of_a_target(c)]
+    free = [c for c in free if not (c.kind in ("number", "boolean") and says_parts(c.name))]
     classes = [c for c in free if c.kind not in ("constant", "part") and is_classes(c, rows)]
     if any(c.kind in ("text", "list", "image", "numbers") for c in columns):
         if classes:
             fewest = min(classes, key=lambda c: c.distinct)
             return fewest.name, f"it has the fewest values that come back ({_shape(fewest)})"
         return None, "no column holds values that come back"
-    if len(classes) > 0 and columns[-1] in classes:
+    if columns[-1] in classes:
         return columns[-1].name, f"the last column, with few values ({_shape(columns[-1])})"
     if columns and columns[-1].kind == "number":
         return columns[-1].name, f"the last column ({_shape(columns[-1])})"

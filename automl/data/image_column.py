@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from automl.data.class_folders import PICTURES
 from automl.data.columns import Column, as_text, to_mask
-from automl.data.hugging_face import PART_NAMES
 from automl.data.image_bytes import holds_image_bytes, path_beside, with_image_files
 from automl.data.image_files import ADDRESS, Found, Index, find_images
 from automl.data.images import ENDINGS, UNREAD_ENDINGS
+from automl.data.part_words import PART_NAMES
 from automl.data.pieces import evenly, rows_at
 from automl.data.rows import Rows
 from automl.data.sources import Place

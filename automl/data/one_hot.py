@@ -6,17 +6,20 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.data.columns import Column, as_text, numeric_values
+from automl.data.columns import Codes, Column, as_text, numeric_values
 from automl.data.guess import TARGETS, named_targets
+from automl.data.part_words import says_parts
 from automl.data.rows import Rows
 
 _MOST_COLUMNS = 500
+_FIRST_ROWS, _MOST_RUNS = 1_000, 10
 _LISTED = 8
 Marks = npt.NDArray[np.bool_]
 
@@ -39,17 +42,20 @@ def joined(parts: Mapping[str, Rows], columns: Sequence[Column], taken: Sequence
 
     taken: columns that are named for something else.
     """
-    binary = [column.name for column in columns if column.name not in taken and _is_binary(column)]
+    binary = [
+        column.name
+        for column in columns
+        if column.name not in taken and _is_binary(column) and not says_parts(column.name)
+    ]
     if not 2 <= len(binary) <= _MOST_COLUMNS:
         return None
     table = parts["train"].table
-    marks = {name: _marks(table[name]) for name in binary}
-    group = _exclusive(binary, marks)
+    group = _exclusive(table, binary)
     for column in named_targets(columns, set(taken)):
         if column.name not in (group or ()) or column.name.lower() in TARGETS:
             return None
     if group is None or any(_spoilt(rows, group) for part, rows in parts.items() if part != "train"):
-        sums = np.sum(list(marks.values()), axis=0)
+        sums = _sums(table, binary)
         counted = f"in {int((sums > 1).sum()):,} rows several are 1, in {int((sums == 0).sum()):,} none"
         return OneHot(parts, None, f"{_listed(binary)} hold 0 and 1 each, and {counted}", several=True)
     prefix = re.sub(r"[^\W_]*$", "", os.path.commonprefix(group)) if len(group) > 1 else ""
@@ -74,31 +80,48 @@ def _marks(column: pa.ChunkedArray) -> Marks:
     return np.asarray(pc.equal(pc.utf8_lower(as_text(column)), "true").to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _exclusive(names: Sequence[str], marks: Mapping[str, Marks]) -> list[str] | None:
-    """The columns of which exactly one is 1 in every row: all, or the only ones with one beginning, or neighbours."""
+def _sums(table: pa.Table, names: Sequence[str]) -> Codes:
+    """How many of the columns are 1 in every row."""
+    sums = np.zeros(table.num_rows, np.int64)
+    for name in names:
+        sums += _marks(table[name])
+    return sums
+
+
+def _exclusive(table: pa.Table, names: Sequence[str]) -> list[str] | None:
+    """The columns of which exactly one is 1 in every row: all, or some that begin alike, or neighbours."""
     families: dict[str, list[str]] = {}
     for name in names:
         families.setdefault(re.split(r"[\W_]", name, maxsplit=1)[0], []).append(name)
-    runs = [names[first:last] for first in range(len(names)) for last in range(len(names), first + 2, -1)][:10_000]
-    for candidates in ([list(names)], families.values(), runs):
-        for found in candidates:
-            if len(found) > 1 and bool((np.sum([marks[name] for name in found], axis=0) == 1).all()):
-                return list(found)
+    first = np.cumsum(
+        [np.zeros(min(table.num_rows, _FIRST_ROWS)), *(_marks(table[n][:_FIRST_ROWS]) for n in names)], 0
+    )
+    neighbours = (
+        list(names[start:end])
+        for start in range(len(names))
+        for end in range(len(names), start + 2, -1)
+        if (first[end] - first[start] == 1).all()
+    )
+    for group in (list(names), *families.values(), *islice(neighbours, _MOST_RUNS)):
+        if len(group) > 1 and bool((_sums(table, group) == 1).all()):
+            return group
     return None
 
 
 def _spoilt(rows: Rows, group: Sequence[str]) -> bool:
+    """Whether a given part has these columns, but not one 1 in every row."""
     present = [name for name in group if name in rows.table.column_names]
-    return bool(present) and (
-        len(present) < len(group)
-        or not bool((np.sum([_marks(rows.table[name]) for name in group], axis=0) == 1).all())
-    )
+    if not present:
+        return False
+    return len(present) < len(group) or not bool((_sums(rows.table, group) == 1).all())
 
 
 def _joined(rows: Rows, group: Sequence[str], names: Sequence[str], target: str) -> Rows:
     if group[0] not in rows.table.column_names:
         return rows
-    which = np.argmax([_marks(rows.table[name]) for name in group], axis=0)
+    which = np.zeros(rows.table.num_rows, np.int64)
+    for number, name in enumerate(group):
+        which[_marks(rows.table[name])] = number
     place = rows.table.column_names.index(group[0])
     labels = pa.chunked_array([pa.DictionaryArray.from_arrays(which, pa.array(names)).dictionary_decode()])
     left = rows.table.drop_columns(list(group))

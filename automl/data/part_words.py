@@ -20,6 +20,8 @@ _MEANING = {
     **dict.fromkeys(EITHER, "either"),
     **dict.fromkeys((*WITHOUT_LABELS, *"unused ignore ignored exclude excluded none".split()), ""),
 }
+PARTS_COLUMN = re.compile(r"(^|[\W_]|k)(splits?|usage|partition|subset|folds?)([\W_]?id)?$", re.IGNORECASE)
+_FLAG_NAME = re.compile(r"(is|in)[\W_]*([a-z]+?)([\W_]*set)?", re.IGNORECASE)
 _ENDING = re.compile(r"(set|data|split|part|rows)$")
 
 
@@ -42,3 +44,14 @@ def parts_named(values: Iterable[str]) -> dict[str, str] | None:
 def is_part_word(value: str) -> bool:
     """Whether a value names a part of a dataset, and not rows of no part."""
     return any((parts_named([value]) or {}).values())
+
+
+def flagged_part(column: str) -> str | None:
+    """The part whose rows a column such as is_test marks, by its name."""
+    flag = _FLAG_NAME.fullmatch(column.strip())
+    return (parts_named([flag[2]]) or {}).get(flag[2]) or None if flag else None
+
+
+def says_parts(column: str) -> bool:
+    """Whether a column's name says that its numbers or flags are those of parts or folds."""
+    return bool(PARTS_COLUMN.search(column)) or flagged_part(column) is not None

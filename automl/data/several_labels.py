@@ -26,14 +26,21 @@ _LIST = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
 
 
 def without_lists_of_one(parts: Mapping[str, Rows]) -> dict[str, Rows]:
-    """The parts with lists that never have more than one element read as their elements, and a note on it."""
+    """The parts with lists that never have more than one element read as their elements, and a note on it.
+
+    The text of such lists is read too, which pandas writes into a CSV.
+    """
     parts = dict(parts)
-    train = parts["train"]
-    for name in train.table.column_names:
-        columns = [rows.table[name] for rows in parts.values() if name in rows.table.column_names]
-        if all(_holds_one(column) for column in columns):
-            parts = {part: _unwrapped(rows, name) for part, rows in parts.items()}
-            parts["train"] = parts["train"].noting(f"lists of one in {name!r} read as their element")
+    for name in parts["train"].table.column_names:
+        columns = {part: rows.table[name] for part, rows in parts.items() if name in rows.table.column_names}
+        unwrapped = {part: _elements(column) for part, column in columns.items()}
+        if any(column is None for column in unwrapped.values()):
+            continue
+        for part, column in unwrapped.items():
+            table = parts[part].table
+            table = table.set_column(table.column_names.index(name), name, column)
+            parts[part] = replace(parts[part], table=table)
+        parts["train"] = parts["train"].noting(f"lists of one in {name!r} read as their element")
     return parts
 
 
@@ -42,24 +49,27 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(listed and not pa.types.is_nested(kind.value_type))
 
 
-def _holds_one(column: pa.ChunkedArray) -> bool:
-    return _is_list(column.type) and (pc.max(pc.list_value_length(column)).as_py() or 0) == 1
-
-
-def _unwrapped(rows: Rows, name: str) -> Rows:
-    if name not in rows.table.column_names:
-        return rows
-    column = rows.table[name]
-    filled = pc.if_else(pc.equal(pc.list_value_length(column), 1), column, None)
-    chunks = [_first(chunk) for chunk in filled.chunks]
-    kind = column.type.value_type
-    table = rows.table.set_column(rows.table.column_names.index(name), name, pa.chunked_array(chunks, kind))
-    return replace(rows, table=table)
-
-
-def _first(chunk: pa.Array) -> pa.Array:
-    values = chunk.to_pylist()
-    return pa.array([None if value is None else value[0] for value in values], chunk.type.value_type)
+def _elements(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """The one element of every list, null where it has none; None where these are no lists, or longer ones."""
+    if _is_list(column.type):
+        if (pc.max(pc.list_value_length(column)).as_py() or 0) != 1:
+            return None
+        values = (value[0] if value else None for value in column.to_pylist())
+        return pa.chunked_array([pa.array(values, column.type.value_type)])
+    if not pa.types.is_string(column.type) or not len(column) or not _LIST.fullmatch(column[0].as_py() or ""):
+        return None
+    distinct = column.unique()
+    if len(distinct) > _MOST_DISTINCT or not all(
+        text is None or _LIST.fullmatch(text) for text in distinct.to_pylist()
+    ):
+        return None
+    lists = [_parsed(text or "[]") for text in distinct.to_pylist()]
+    if any(
+        len(found) != 1 and text not in (None, "[]") for found, text in zip(lists, distinct.to_pylist(), strict=True)
+    ):
+        return None
+    elements = pa.array([str(found[0]) if found else None for found in lists], pa.string())
+    return pa.chunked_array([pc.take(elements, pc.index_in(chunk, distinct)) for chunk in column.chunks], pa.string())
 
 
 def several_labels(column: pa.ChunkedArray) -> str | None:

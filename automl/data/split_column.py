@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from automl.config import RunRequest
 from automl.data.columns import Codes, Mask, as_text, fold_space
 from automl.data.guess import TARGETS, find_column
 from automl.data.mapped import mapped
-from automl.data.part_words import parts_named
+from automl.data.part_words import PARTS_COLUMN, flagged_part, parts_named
 from automl.data.pieces import taken
 from automl.data.rows import Rows
 from automl.errors import DataError, RequestError
@@ -25,8 +24,6 @@ from automl.errors import DataError, RequestError
 NO_SPLIT = "none"
 _PARTS = ("train", "validation", "test")
 _FIRST_ROWS, _MOST_VALUES = 1_000, 30
-_SPLIT_NAME = re.compile(r"(^|[\W_])(splits?|usage|partition|subset|fold)$", re.IGNORECASE)
-_FLAG_NAME = re.compile(r"(is|in)[\W_]*([a-z]+?)([\W_]*set)?$", re.IGNORECASE)
 _FLAGS = {"0": False, "0.0": False, "false": False, "no": False, "1": True, "1.0": True, "true": True, "yes": True}
 
 
@@ -144,7 +141,7 @@ def _found(train: Rows, said: Said) -> _Column | None:
     free = [name for name in train.table.column_names if said.option_of(name) is None]
     if train.table.num_columns < 3:  # without it a text and a class must be left
         return None
-    flags = {name: part for name in free if (part := _flag_part(name)) is not None}
+    flags = {name: part for name in free if (part := flagged_part(name)) is not None}
     found = [column for name in free if name not in flags and (column := _by_words(train, name)) is not None]
     if flags and (column := _by_flags(train, flags)) is not None:
         found.append(column)
@@ -174,7 +171,7 @@ def _by_words(train: Rows, name: str) -> _Column | None:
         return None
     if len(words) == len(counts) and "train" in meant.values():
         return _Column((name,), _codes(values, meant), meant)
-    if not _SPLIT_NAME.search(name) or sum(counts[word] for word in words) * 2 <= len(values):
+    if not PARTS_COLUMN.search(name) or sum(counts[word] for word in words) * 2 <= len(values):
         return None
     raise _unclear(train, name, counts, f"Mend these values, or say --split {NO_SPLIT} to take all as training rows")
 
@@ -199,12 +196,6 @@ def _unclear(train: Rows, name: str, counts: Mapping[str, int], todo: str) -> Da
         "train, validation or test in every row, training rows among them",
         todo,
     )
-
-
-def _flag_part(name: str) -> str | None:
-    """The part of a column such as is_test."""
-    flag = _FLAG_NAME.fullmatch(name.strip())
-    return (parts_named([flag[2]]) or {}).get(flag[2]) or None if flag else None
 
 
 def _by_flags(train: Rows, flags: Mapping[str, str]) -> _Column | None:
@@ -236,7 +227,7 @@ def _named(train: Rows, name: str, said: Said) -> _Column:
     other = said.option_of(name)
     if other is not None:
         raise RequestError(f"column {name!r} is both --split and {other}", "two columns", "Change one of them")
-    if (part := _flag_part(name)) is not None and (column := _by_flags(train, {name: part})) is not None:
+    if (part := flagged_part(name)) is not None and (column := _by_flags(train, {name: part})) is not None:
         return column
     values = fold_space(as_text(train.table[name]))
     counts = _counts(values)

@@ -60,6 +60,12 @@ def test_ids_and_what_is_said_of_labels_are_no_targets(tmp_path):
     assert roles(tmp_path, **said).target is None
 
 
+def test_numbers_of_folds_and_flags_of_parts_are_no_targets(tmp_path):
+    aside = {"fold": cycled([0, 1]), "is_train": cycled([1, 1, 0])}
+    write_rows(pa.table({"text": texts()} | aside | {"mood": cycled(["glad", "sad", "calm"])}), tmp_path / "rows.csv")
+    assert inspect(str(tmp_path / "rows.csv"), split="none").roles.target == "mood"
+
+
 def test_text_is_chosen_before_lists_of_numbers(tmp_path):
     columns = {
         "remark": texts(),

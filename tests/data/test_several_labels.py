@@ -91,6 +91,12 @@ def test_lists_of_several_labels_are_refused_and_lists_of_one_are_classes(tmp_pa
     assert any("lists of one in 'tags' read as their element" in line for line in prepared.assumptions)
 
 
+def test_the_text_of_lists_of_one_is_read_as_their_element(tmp_path):
+    prepared = run(tmp_path, labelled(("['joy']", '["fear"]', "[]"), name="tags"))
+    assert prepared.schema.classes == ("fear", "joy")
+    assert sum(prepared.counts.values()) == 40
+
+
 def test_columns_of_which_one_is_1_are_joined_and_said(tmp_path):
     prepared = run(tmp_path, one_hot("positive", "negative", "neutral"))
     assert (prepared.schema.target, prepared.schema.classes) == ("label", ("negative", "neutral", "positive"))
