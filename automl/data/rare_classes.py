@@ -98,8 +98,11 @@ def divided(
     while True:
         thinned, rows = _thinned(kept, rare)
         done = [*repairs, *_repairs(rare, kept["train"])]
+        counts = {part: found.label_counts() for part, found in thinned.items()}
+        check_classes(seen, counts)
+        if len(counts["train"]) < 2:
+            raise _nothing_left(rare)
         check_rows(seen, target, len(thinned["train"]), done)
-        check_classes(seen, {part: found.label_counts() for part, found in thinned.items()})
         try:
             parted = partition(thinned, seen.roles.inputs, request, bound.filter(rows))
         except Uncuttable as error:
@@ -151,10 +154,15 @@ def _thinned(kept: Mapping[str, Kept], rare: _Rare) -> tuple[dict[str, Kept], Ma
     elif rare.names:
         stay = ~train.of_classes(rare.names)
         train = train.filter(stay)
-    if len(train.label_counts()) < 2:
-        todo = "Add rows of these classes, or join them to larger ones in the file"
-        raise rare.refusal(rare.names, _fewest(rare.needed), todo)
     return {**kept, "train": train}, stay
+
+
+def _nothing_left(rare: _Rare) -> DataError:
+    merged = replace(rare, what="merge").merges and len(rare.names) < len(rare.before)
+    todo = "join them to one class with --rare-classes merge" if merged else "join them to larger ones in the file"
+    return rare.refusal(
+        rare.names, _fewest(rare.needed), f"Without them fewer than two classes are left: add rows of them, or {todo}"
+    )
 
 
 def _lost(error: Uncuttable, rare: _Rare, kept: Mapping[str, Kept], bound: Bound) -> list[str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from automl.data.columns import Mask, as_text, byte_counts
 from automl.data.leakage import Keyed, first_rows
 from automl.data.pieces import evenly, rows_at
-from automl.data.profile import Inspection
+from automl.data.profile import Inspection, ordered
 from automl.errors import CheckpointError, RequestError
 from automl.models.base import TEXT_HEAD, ModelFamily
 from automl.models.checkpoints import find_checkpoint
@@ -121,7 +121,7 @@ def against_limits(seen: Inspection, models: Sequence[str]) -> Inspection:
             limits.append({"model": checkpoint.name, "tokens": reached[0][1].tokens, "cut": cut})
         findings += [_finding(part, found) for part, found in reached if found.cut.any()]
         findings += look_at_checkpoint(checkpoint, family, seen.keyed["train"].rows.table, schema)
-    return replace(seen, findings=tuple(findings), limits=tuple(limits))
+    return replace(seen, findings=ordered(findings), limits=tuple(limits))
 
 
 def _finding(part: Keyed, found: Reach) -> Finding:

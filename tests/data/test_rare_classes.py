@@ -107,6 +107,19 @@ def test_where_every_class_has_two_rows_three_are_asked_for_and_no_group_is_spok
     assert "group" not in str(caught.value)
 
 
+def test_where_dropping_leaves_one_class_merging_is_named_and_works(tmp_path):
+    rows = [*rows_of(60, ("no",)), *RARE]
+    with pytest.raises(DataError, match="3 classes .* fewer than two classes are left: .* --rare-classes merge"):
+        run(tmp_path, rows)
+    assert run(tmp_path, rows, rare_classes="merge").schema.classes == ("no", "other")
+
+
+def test_where_cleaning_leaves_one_class_of_those_of_a_given_test_that_class_is_named(tmp_path):
+    test = write(tmp_path / "test.csv", [*rows_of(20, ("no",), "fresh"), ("the only one", "odd")])
+    with pytest.raises(DataError, match="classes that training never saw: 'odd'"):
+        run(tmp_path, [*rows_of(60, ("no",)), *RARE[:1]], test=test)
+
+
 def test_where_every_class_has_one_row_two_are_asked_for(tmp_path):
     rows = [(f"the words of {name}", name) for name in "abcdefghijklmno"]
     with pytest.raises(DataError, match="15 classes of 'label' have fewer than 2 rows: 'a' .1 of 2 .*; 2 are needed"):
