@@ -59,8 +59,8 @@ def find_flaws(
     findings += _no_numbers(keyed["train"], columns, roles)
     findings += _columns(keyed["train"], columns, roles)
     findings += _placeholders(keyed["train"], columns, roles)
-    findings += _labels_read_otherwise(keyed)
     if classified and roles.target is not None:
+        findings += _labels_read_otherwise(keyed)
         findings += find_placeholders(keyed, roles.target)
         findings += _imbalance(keyed["train"], roles.target)
         findings += _typos(keyed["train"], roles.target)
