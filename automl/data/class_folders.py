@@ -1,57 +1,66 @@
-"""Folders of files as tables: a folder for each class, or parts (train, validation, test) of such folders."""
+"""Folders of files as tables: a folder for each class."""
 
 from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from automl.data.images import PHOTO_ENDINGS
-from automl.data.part_words import PART_NAMES
+from automl.data.part_names import lacks_labels
 from automl.errors import DataError
 
 LABEL = "label"
 _BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-_OTHER_ENDINGS = frozenset(
-    {".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".html", ".yaml", ".db", ".ini"}
-)
+OTHER_ENDINGS = frozenset({".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".html", ".yaml", ".db", ".ini"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The files that are looked for. column: of their paths. accepts: whether a file is one of them.
-
-    loose: whether such files right in a folder are its rows, as pictures are; else they are notes beside the data.
-    """
+    """The files that are looked for. column: of their paths. accepts: whether a file is one of them."""
 
     column: str
     plural: str
     endings: tuple[str, ...]
     accepts: Callable[[Path], bool]
-    loose: bool
 
 
-def read_class_folders(folder: Path, wanted: Wanted) -> dict[str, tuple[pa.Table, int]]:
-    """By part: a table of absolute paths and class names (`label`), and how many files were none of those wanted.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The files of a folder. table: absolute paths, and class names (`label`) where they lie in class folders.
 
-    A class is named by its folder, whatever folders lie below it. Files right in the folder make a table without
-    labels. Empty where there are none. Raises DataError for a loop of links, an empty class folder in the training
-    part, or two folders of one part.
+    others: how many files were none of those wanted. aside: class folders that were not read.
     """
-    children = _folders(folder)
-    parts = _parts(folder, children, wanted)
-    if parts:
-        found = {part: _read_part(place, part, wanted) for part, place in parts.items()}
-        return found if any(table.num_rows for table, _ in found.values()) else {}
-    table, others = _read_part(folder, "train", wanted)
-    return {"train": (table, others)} if table.num_rows else {}
+
+    table: pa.Table
+    others: int = 0
+    aside: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> set[str]:
+        return set(self.table[LABEL].unique().to_pylist()) if LABEL in self.table.column_names else set()
+
+    def without_classes(self) -> Found:
+        return replace(self, table=self.table.drop_columns([LABEL]))
 
 
-def _folders(folder: Path) -> list[Path]:
+def read_class_folders(folder: Path, wanted: Wanted, known: set[str] | None = None) -> Found:
+    """The wanted files of a folder; a class is named by its folder, whatever folders lie below it.
+
+    Files right in the folder make a table without labels. known: the classes of the training rows, where the folder
+    holds others: a lone folder of another name is then no class. Raises DataError for a loop of links, and for an
+    empty class folder in the training part.
+    """
+    found = _read_folder(folder, wanted, known is None)
+    lone = known is not None and len(found.classes) == 1 and not found.classes & known
+    return found.without_classes() if lone else found
+
+
+def folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, hidden ones left out."""
     found = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
@@ -74,31 +83,15 @@ def _loop(path: Path) -> DataError:
     )
 
 
-def _parts(folder: Path, children: Sequence[Path], wanted: Wanted) -> dict[str, Path]:
-    """The folders of the parts, where a train folder holds class folders; else the children are classes."""
-    parts: dict[str, Path] = {}
-    for part, names in PART_NAMES.items():
-        found = [child for child in children if child.name.lower() in names]
-        if len(found) > 1:
-            listed = ", ".join(child.name for child in found)
-            raise DataError(f"{folder} holds several {part} folders: {listed}", "one of each part", "Remove one")
-        if found:
-            parts[part] = found[0]
-    # a class may be called "train" too: then it holds pictures, not folders of pictures
-    if "train" in parts and _folders(parts["train"]) and not (wanted.loose and _own_files(parts["train"], wanted)):
-        return parts
-    return {}
-
-
-def _own_files(folder: Path, wanted: Wanted) -> list[Path]:
+def own_files(folder: Path, wanted: Wanted) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in wanted.endings]
 
 
-def _read_part(folder: Path, part: str, wanted: Wanted) -> tuple[pa.Table, int]:
+def _read_folder(folder: Path, wanted: Wanted, is_train: bool) -> Found:
     paths: list[str] = []
     labels: list[str] = []
     others, empty = 0, []
-    classes = _folders(folder)
+    classes, aside = _class_folders(folder)
     for place in classes:
         before = len(paths)
         for path in _files(place, ()):
@@ -110,15 +103,30 @@ def _read_part(folder: Path, part: str, wanted: Wanted) -> tuple[pa.Table, int]:
         if len(paths) == before:
             empty.append(place.name)
     if not paths:
-        loose = [_name(path) for path in _own_files(folder, wanted)]
-        return pa.table({wanted.column: pa.array(loose, pa.string())}), others
-    if empty and part == "train":
+        loose = [_name(path) for path in own_files(folder, wanted)]
+        return Found(table=pa.table({wanted.column: pa.array(loose, pa.string())}), others=others)
+    if empty and is_train:
         raise DataError(
             f"{len(empty)} class folders of {folder} hold no {wanted.plural}: {', '.join(empty[:10])}",
             f"files that end in {' '.join(wanted.endings)} in every class folder",
             f"Add {wanted.plural}, or remove these folders",
         )
-    return pa.table({wanted.column: pa.array(paths, pa.string()), LABEL: pa.array(labels, pa.string())}), others
+    table = pa.table({wanted.column: pa.array(paths, pa.string()), LABEL: pa.array(labels, pa.string())})
+    return Found(table=table, others=others, aside=tuple(f"the folder {place.name!r}" for place in aside))
+
+
+def _class_folders(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders of the classes; and those beside two or more that are none: without labels, or a copy of them."""
+    children = folders_in(folder)
+    names = {child.name for child in children}
+
+    def is_copy(child: Path) -> bool:
+        inner = {place.name for place in folders_in(child)} if child.name == folder.name else set()
+        return bool(inner) and inner <= names - {child.name}
+
+    aside = [child for child in children if lacks_labels(child.name) or is_copy(child)]
+    classes = [child for child in children if child not in aside]
+    return (classes, aside) if len(classes) > 1 else (children, [])
 
 
 def _files(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
@@ -143,7 +151,7 @@ def _files(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
 def is_picture(path: Path) -> bool:
     """Whether a file claims to be a picture: by its ending, or else by its first bytes."""
     ending = path.suffix.lower()
-    if ending in PHOTO_ENDINGS or ending in _OTHER_ENDINGS:
+    if ending in PHOTO_ENDINGS or ending in OTHER_ENDINGS:
         return ending in PHOTO_ENDINGS
     try:
         with path.open("rb") as file:
@@ -163,7 +171,7 @@ def _name(path: Path) -> str:
     return name
 
 
-PICTURES = Wanted(column="image", plural="pictures", endings=PHOTO_ENDINGS, accepts=is_picture, loose=True)
+PICTURES = Wanted(column="image", plural="pictures", endings=PHOTO_ENDINGS, accepts=is_picture)
 
 
 def read_image_files(paths: Sequence[Path]) -> pa.Table:

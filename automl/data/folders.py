@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from automl.data.archives import plain_name
 from automl.data.boxes import is_voc, read_voc
-from automl.data.class_folders import LABEL, PICTURES, read_class_folders
+from automl.data.class_folders import PICTURES, Found, folders_in, own_files, read_class_folders
 from automl.data.formats.base import endings, formats
 from automl.data.hugging_face import is_saved_dataset, name_parts, read_saved
 from automl.data.joined import read_joined
-from automl.data.part_words import PART_NAMES
+from automl.data.part_folders import PartFolders, find_part_folders
+from automl.data.part_names import choose_splits, part_of, words_of
 from automl.data.rows import ReadOptions, Rows
 from automl.data.sources import read_any
-from automl.data.text_files import read_class_texts
+from automl.data.text_files import is_note, read_class_lines, read_class_texts
 from automl.data.yolo import is_yolo, read_yolo
 from automl.errors import DataError
 
-_ASIDE = {"readme", "license", "licence", "changelog", "citation", "notice", "requirements", "classes", "metadata"}
 _SHARD = re.compile(r"^(.*?)[-_.]?\d+([-_]of[-_]\d+)?$")
 
 
@@ -32,60 +32,130 @@ def read_folder(path: Path, options: ReadOptions) -> dict[str, Rows]:
         return read_voc(path)
     if is_yolo(path):
         return read_yolo(path)
-    tables = [p for p in sorted(path.iterdir()) if p.is_file() and _is_table(p)]
-    found = {part: files for part in PART_NAMES if (files := _files_of(part, tables))}
-    if "train" in found:
-        return {part: _read_part(path, part, files, options) for part, files in found.items()}
-    if pictures := _read_pictures(path, has_tables=bool(tables)):
-        return pictures
-    if texts := read_class_texts(path, tables, options):
-        return texts
-    if len(tables) == 1 and not found:
-        return {"train": read_any(tables[0], options)}
-    inner = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith((".", "__"))]
-    if not tables and len(inner) == 1 and not inner[0].is_symlink() and any(inner[0].iterdir()):
-        return read_folder(inner[0], options)  # as archives and downloads often are
-    names = [p.name for p in tables][:5]
-    held = f", it has {' and '.join(found)} rows but none to train on" if found else ""
-    raise DataError(
+    tables, answers = _tables(path)
+    by_name = {_name(file): [other for other in tables if _name(other) == _name(file)] for file in tables}
+    chosen = choose_splits(list(by_name))
+    if "train" in chosen.parts:
+        files = {part: [file for name in names for file in by_name[name]] for part, names in chosen.parts.items()}
+        aside = [file.name for name in chosen.aside for file in by_name[name]] + answers
+        parts = {part: _read_part(path, part, held, options) for part, held in files.items()}
+        return _with_aside(parts, aside)
+    folders = find_part_folders(path)
+    if folders is not None and (parts := _read_part_folders(path, folders, has_tables=bool(tables), options=options)):
+        return _with_aside(parts, folders.aside)
+    wrapped = None if tables or folders is not None else _only_folder(path)
+    if wrapped is not None and folders_in(wrapped):
+        return read_folder(wrapped, options)  # as archives and downloads often are; one class would teach nothing
+    if folders is None and (parts := _read_classes({"train": path}, path, bool(tables), options)):
+        return parts
+    if len(tables) == 1 and not chosen.parts:
+        held = () if folders is None else [f"images of the folder {place.name!r} that it does not name"
+                                           for part, place in folders.places.items() if part != "train"]  # fmt: skip
+        return _with_aside({"train": read_any(tables[0], options)}, [*answers, *held])
+    if wrapped is not None:
+        return read_folder(wrapped, options)
+    raise _no_dataset(path, [file.name for file in tables], list(chosen.parts))
+
+
+def _only_folder(path: Path) -> Path | None:
+    """The only folder in a folder, where no images lie beside it."""
+    inner = folders_in(path)
+    if len(inner) != 1 or inner[0].is_symlink() or own_files(path, PICTURES) or not any(inner[0].iterdir()):
+        return None
+    return inner[0]
+
+
+def _no_dataset(path: Path, names: Sequence[str], parts: Sequence[str]) -> DataError:
+    held = f", it has {' and '.join(parts)} rows but none to train on" if parts else ""
+    return DataError(
         f"the folder {path} is no dataset{held}",
         "a saved Hugging Face dataset, a train file with validation and test files beside it, one file of rows, or a "
         "folder of pictures or of text files for each class",
-        f"Name a file in it: {', '.join(names)}" if names else "Name a file",
+        f"Name a file in it: {', '.join(names[:5])}" if names else "Name a file",
     )
 
 
-def _read_pictures(path: Path, has_tables: bool) -> dict[str, Rows]:
-    """The pictures of a folder by part; none where its tables tell more of them than its folders do."""
-    found = read_class_folders(path, PICTURES)
-    labelled = LABEL in found["train"][0].column_names if found else False
-    if has_tables and (not labelled or len(found["train"][0][LABEL].unique()) < 2):
+def _with_aside(parts: dict[str, Rows], aside: Sequence[str]) -> dict[str, Rows]:
+    return {part: rows.noting(left_out=aside) if part == "train" else rows for part, rows in parts.items()}
+
+
+def _read_part_folders(path: Path, folders: PartFolders, has_tables: bool, options: ReadOptions) -> dict[str, Rows]:
+    """The parts in folders of their own; empty where a table beside them may tell of what they hold.
+
+    Raises DataError where they hold no classes.
+    """
+    places = folders.places
+    parts = _read_classes(places, path, has_tables, options)
+    unlabelled = bool(parts) and "label" not in parts["train"].table.column_names
+    if not parts or unlabelled:
+        parts = _read_tables(places, path, options) or parts
+    if not parts and has_tables:
         return {}
-    parts = {}
-    for part, (table, others) in found.items():
-        format = "folders of pictures" + (f" ({others:,} other files left out)" if others else "")
-        parts[part] = Rows.of(table, f"{path} [{part}]" if len(found) > 1 else path, format=format)
-    return parts
+    if not parts or (unlabelled and len(places) > 1):
+        listed = " and ".join(str(place.relative_to(path)) for place in places.values())
+        raise DataError(
+            f"the folders {listed} of {path} are named as parts of a dataset, and hold no class folders",
+            "in each of them a folder for each class, or a table beside them with a row for each file",
+            "Sort the files into folders, or add the table, such as labels.csv with the columns file and label",
+        )
+    return {
+        part: rows.noting(f"{part} is the folder {places[part].relative_to(path)}")
+        if part in places and places[part].name.lower() != part
+        else rows
+        for part, rows in parts.items()
+    }
+
+
+def _read_classes(places: Mapping[str, Path], path: Path, has_tables: bool, options: ReadOptions) -> dict[str, Rows]:
+    """Pictures or texts by class; empty where there are none, or tables tell more of them than folders do."""
+    return (
+        _read_pictures(places, path, has_tables)
+        or read_class_texts(places, path, options)
+        or read_class_lines(places, path, options)
+    )
+
+
+def _read_tables(places: Mapping[str, Path], path: Path, options: ReadOptions) -> dict[str, Rows]:
+    """The files of rows in the folders of parts; empty where that of the training rows has none."""
+    files = {part: _tables(place)[0] for part, place in places.items()}
+    if not files["train"]:
+        return {}
+    return {part: _read_part(path, part, held, options) for part, held in files.items() if held}
+
+
+def _read_pictures(places: Mapping[str, Path], path: Path, has_tables: bool) -> dict[str, Rows]:
+    """The pictures of a folder by part; none where its tables tell more of them than its folders do."""
+    train = read_class_folders(places["train"], PICTURES)
+    if not train.table.num_rows or (has_tables and len(train.classes) < 2):
+        return {}
+    found = {"train": train}
+    for part, place in places.items():
+        if part != "train" and (held := read_class_folders(place, PICTURES, train.classes)).table.num_rows:
+            found[part] = held
+    return {part: _picture_rows(held, f"{path} [{part}]" if len(found) > 1 else path) for part, held in found.items()}
+
+
+def _picture_rows(found: Found, source: Path | str) -> Rows:
+    format = "folders of pictures" + (f" ({found.others:,} other files left out)" if found.others else "")
+    return Rows.of(found.table, source, format=format, left_out=found.aside)
+
+
+def _tables(path: Path) -> tuple[list[Path], list[str]]:
+    """The files of rows in a folder; and the names of those that show how answers are to be handed in."""
+    tables = [p for p in sorted(path.iterdir()) if p.is_file() and _is_table(p)]
+    answers = [p for p in tables if "submission" in words_of(plain_name(p).stem)] if len(tables) > 1 else []
+    return [p for p in tables if p not in answers], [p.name for p in answers]
 
 
 def _is_table(path: Path) -> bool:
+    ending = plain_name(path).suffix.lower()
+    return not is_note(path) and (ending in endings() or part_of(ending[1:]) is not None)
+
+
+def _name(path: Path) -> str:
+    """What may name a part: 'train' of train.csv.gz, 'cooking.train' of cooking.train."""
     plain = plain_name(path)
-    return plain.suffix.lower() in endings() and plain.stem.lower() not in _ASIDE and not path.name.startswith(".")
-
-
-def _files_of(part: str, tables: Sequence[Path]) -> list[Path]:
-    """The files that are named after a part alone; else those with its name among their words, where all have one."""
-    exact = [p for p in tables if plain_name(p).stem.lower() in PART_NAMES[part]]
-    if exact or None in (parts := [_part_of(p) for p in tables]):
-        return exact
-    return [p for p, named in zip(tables, parts, strict=True) if named == part]
-
-
-def _part_of(path: Path) -> str | None:
-    """train of 'train_5000.csv' and 'sts-train.csv'; None where no word is a part's name, or words of two are."""
-    words = set(re.split(r"[^a-z]+", plain_name(path).stem.lower()))
-    parts = [part for part, names in PART_NAMES.items() if words.intersection(names)]
-    return parts[0] if len(parts) == 1 else None
+    return plain.name if plain.suffix.lower() not in endings() else plain.stem
 
 
 def _read_part(folder: Path, part: str, files: Sequence[Path], options: ReadOptions) -> Rows:

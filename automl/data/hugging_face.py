@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.data.part_words import PART_NAMES
+from automl.data.part_names import choose_splits
 from automl.data.rows import Rows
 from automl.errors import DataError, MissingExtra
 
@@ -150,18 +150,31 @@ def read_hub(source: str) -> dict[str, pa.Table]:
 
 
 def name_parts(tables: Mapping[str, pa.Table], source: str, format: str) -> dict[str, Rows]:
-    """Splits under the names train, validation and test; a lone split of another name is taken as train."""
-    found: dict[str, Rows] = {}
-    for part, names in PART_NAMES.items():
-        name = next((name for name in names if name in tables), None)
-        if name is not None:
-            found[part] = Rows.of(tables[name], f"{source} [{name}]" if len(tables) > 1 else source, format=format)
-    if not found and len(tables) == 1:
+    """Splits under the names train, validation and test; a lone split of another name is taken as train.
+
+    Raises DataError where none holds the training rows, or two could.
+    """
+    chosen = choose_splits(list(tables))
+    if not chosen.parts and len(tables) == 1:
         return {"train": Rows.of(next(iter(tables.values())), source, format=format)}
-    if "train" not in found:
+    several = next((names for names in chosen.parts.values() if len(names) > 1), None)
+    if several and (len({name.lower() for name in several}) == 1 or several == chosen.parts.get("train")):
+        raise DataError(
+            f"the splits {' and '.join(map(repr, several))} of {source} could be meant by one name",
+            "one split of each part",
+            "Save the one that is meant with Dataset.save_to_disk, and name its folder",
+        )
+    if "train" not in chosen.parts:
         raise DataError(
             f"{source} has the splits {', '.join(tables) or 'none'}",
             "a split named train",
             "Name another dataset",
         )
+    names = {part: held[0] for part, held in chosen.parts.items()}
+    found = {
+        part: Rows.of(tables[name], f"{source} [{name}]" if len(tables) > 1 else source, format=format)
+        for part, name in names.items()
+    }
+    aside = [name for name in tables if name not in names.values()]
+    found["train"] = found["train"].noting(left_out=[f"the split {name!r}" for name in aside])
     return found
