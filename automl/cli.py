@@ -127,7 +127,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    _add_data(parser, "group", "time", "folds", "slice", "clean", "rare_classes", "task")
+    _add_data(parser, "group", "time", "folds", "slice", "clean", "rare_classes", "task", "levels")
     what = "look for labels that are probably wrong too (trains cheap models; needs the extra quality)"
     parser.add_argument("--label-errors", action="store_true", help=what)
     what = "count exactly which rows are longer than these models read (needs the extra train)"

@@ -75,6 +75,10 @@ class RunRequest(BaseModel):
     target: str | None = Field(None, description="the column to predict (guessed and shown when left out)")
     text: Names | None = Field(None, description="one text column, or two separated by a comma")
     image: str | None = Field(None, description="the column of picture files' paths")
+    levels: str | None = Field(
+        None,
+        description="LOW:HIGH, the black and the white of images deeper than 8 bits (by the training images)",
+    )
     encoding: str | None = Field(None, description="the file's encoding, such as cp1252 (found out when left out)")
     delimiter: str | None = Field(
         None, description="what parts the fields: a character, or its name (tab, none, ...)"

@@ -48,17 +48,34 @@ class Finding(_Plain):
 
 @dataclass(frozen=True, kw_only=True)
 class Schema(_Plain):
-    """What the columns mean to a task. `classes` is sorted and empty where the task has none."""
+    """What the columns mean to a task. `classes` is sorted and empty where the task has none.
+
+    levels: of images with more than 8 bits a channel, which values are shown from black to white (data/levels.py).
+    shaped: whether images have their shape in the alpha channel alone, which is laid on a ground (data/images.py).
+    """
 
     task: str
     inputs: tuple[str, ...]
     target: str
     classes: tuple[str, ...] = ()
+    levels: tuple[float, float] | None = None
+    shaped: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """What stands at its default is left out: most data have no such images."""
+        return {name: value for name, value in super().to_json().items() if value not in (None, False)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        lists = {"inputs": tuple(values["inputs"]), "classes": tuple(values["classes"])}
-        return cls(task=values["task"], target=values["target"], **lists)
+        black, beyond = values.get("levels") or (0.0, 0.0)
+        return cls(
+            task=values["task"],
+            target=values["target"],
+            inputs=tuple(values["inputs"]),
+            classes=tuple(values["classes"]),
+            levels=(black, beyond) if beyond > black else None,
+            shaped=bool(values.get("shaped")),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from automl.data.columns import Mask
 from automl.data.kept import Kept
 from automl.data.last_look import look_at_data, refusal
 from automl.data.leakage import Keyed
+from automl.data.levels import parse_levels
 from automl.data.partition import CONTENT, Partition, bound
 from automl.data.profile import Inspection, inspect_parts, ordered
 from automl.data.rare_classes import divided
@@ -40,7 +41,8 @@ class Draft:
 def looked_at(parts: Mapping[str, Rows], request: RunRequest, unpack_in: Path | None = None) -> Inspection:
     """The inspection of loaded parts that a request asks for. unpack_in: as in `load`."""
     shown = set_aside(parts, request)
-    return inspect_parts(shown, request.target, request.text, request.image, request.group, unpack_in)
+    levels = None if request.levels is None else parse_levels(request.levels)
+    return inspect_parts(shown, request.target, request.text, request.image, request.group, unpack_in, levels)
 
 
 def draft(seen: Inspection, request: RunRequest) -> Draft:

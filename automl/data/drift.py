@@ -67,6 +67,7 @@ def _measures(
     if part.name in looks:
         grey = [np.frombuffer(look.miniature, np.uint8) for look in looks[part.name] if look.miniature]
         found["brightness"] = np.array([values.mean() for values in grey])
+        found["colour"] = np.array([look.colour for look in looks[part.name] if look.miniature])
         found["contrast"] = np.array([values.std() for values in grey])
     for column in columns:
         if column.name == roles.target or column.name not in part.rows.table.column_names or column.kind == "image":

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from automl.data.images import look_at_all
+from automl.data.levels import Levels
 from automl.data.split import fingerprint, row_digests
 
 
-def row_problem(table: pa.Table, inputs: Sequence[str], labels: pa.ChunkedArray, sha256: str) -> str | None:
+def row_problem(
+    table: pa.Table, inputs: Sequence[str], labels: pa.ChunkedArray, sha256: str, levels: Levels | None = None
+) -> str | None:
     """Why a part's rows and labels do not have this fingerprint (split.json); None where they do.
 
-    Rows that point at pictures have the fingerprint of what the pictures show.
+    Rows that point at pictures have the fingerprint of what the pictures show. levels: as in `decode`.
     """
     if fingerprint(row_digests(table, inputs, labels)) == sha256:
         return None
@@ -23,7 +26,7 @@ def row_problem(table: pa.Table, inputs: Sequence[str], labels: pa.ChunkedArray,
         missing = sum(not os.path.isfile(path) for path in paths)
         if missing:
             return f"{missing} of the {len(paths)} files that its rows point at are missing"
-        pixels = pa.array([look.pixels for look in look_at_all(paths)], pa.large_string())
+        pixels = pa.array([look.pixels for look in look_at_all(paths, levels)], pa.large_string())
         if fingerprint(row_digests(pa.table({inputs[0]: pixels}), inputs, labels)) == sha256:
             return None
     return f"its rows are not those of the split (SHA-256 {sha256[:12]})"

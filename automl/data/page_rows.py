@@ -29,7 +29,7 @@ _OF_CLASS = 8
 _TEXTS_OF_CLASS = 3
 _ROWS = 10
 _COLUMNS = 10
-_BOXED_PIXELS = 220
+_PIXELS, _BOXED_PIXELS = 96, 220
 _TWIN_KINDS = ("exact_duplicates", "near_duplicates", "conflicting_labels", "split_overlap", "near_split_overlap")
 _SHOWN_KINDS = ("encoding", "too_long", "languages", "label_typos", "label_errors", "broken_boxes", "small_images")
 
@@ -72,7 +72,8 @@ class Quoter:
             path = cells[0][1]
             cells = [(cells[0][0], Path(path).name if path else None)]
             boxes = (table[BOXES][place].as_py() or ()) if self._boxed else ()
-            picture = thumbnail(path, _BOXED_PIXELS, boxes) if self._boxed else thumbnail(path or "")
+            pixels = _BOXED_PIXELS if self._boxed else _PIXELS
+            picture = thumbnail(path or "", pixels, boxes, self._seen.levels)
         label = None
         if target in table.column_names and not self._boxed:
             label = as_text(table[target].slice(place, 1))[0].as_py()

@@ -11,14 +11,21 @@ import numpy as np
 from automl.data.columns import Mask
 from automl.data.images import ENDINGS, Look
 from automl.data.leakage import Keyed, first_rows, repeated
+from automl.data.levels import Levels, named_levels
 from automl.types import Finding
 
+_DARK_SHARE = 1 / 8
 _SMALLEST, _SMALL_SHARE = 16, 0.25
 """A picture is small under so many pixels on its shorter side, or under this share of what is usual in its part."""
 
 
-def find_picture_flaws(part: Keyed, looks: Sequence[Look], paths: Sequence[str | None]) -> list[Finding]:
-    """Broken files, endings that say something else than the bytes, and pictures saved twice in other bytes."""
+def find_picture_flaws(
+    part: Keyed, looks: Sequence[Look], paths: Sequence[str | None], levels: Levels | None = None
+) -> list[Finding]:
+    """Broken files, endings that say something else than the bytes, pictures saved twice, and how some are shown.
+
+    levels: of the images that have more than 8 bits.
+    """
     findings = []
     given = part.name != "train"
     broken = _where(look.problem is not None for look in looks)
@@ -54,7 +61,65 @@ def find_picture_flaws(part: Keyed, looks: Sequence[Look], paths: Sequence[str |
                 part=part.name,
             )
         )
-    return findings + _find_resaved(part, looks) + _find_small(part, looks, paths)
+    findings += _find_resaved(part, looks) + _find_small(part, looks, paths) + _find_shown(part, looks)
+    return findings + (_find_deep(part, looks, levels) if levels is not None else [])
+
+
+def _find_deep(part: Keyed, looks: Sequence[Look], levels: Levels) -> list[Finding]:
+    """Images of more than 8 bits a channel: which values are shown, and whether those are the ones they have."""
+    deep = _where(look.values is not None for look in looks)
+    if not deep.any():
+        return []
+    highest = np.array([look.values[1] for look in looks if look.values is not None])
+    lowest = min(look.values[0] for look in looks if look.values is not None)
+    black, beyond = levels
+    what = (
+        f"{part.name}: {deep.sum():,} images have more than 8 bits a channel; their values {lowest:,.6g} to "
+        f"{highest.max():,.6g} are shown so that {named_levels(levels)} is black to white"
+    )
+    dark = float(np.median(highest)) < black + (beyond - black) * _DARK_SHARE
+    clipped = lowest < black or highest.max() > beyond
+    if dark:
+        what += f"; half of them reach {np.median(highest):,.6g} at most, so they are nearly black"
+    if clipped:
+        what += "; what is beyond these is cut off"
+    return [
+        Finding(
+            kind="deep_images",
+            severity="warn" if dark or clipped else "note",
+            count=int(deep.sum()),
+            what=what,
+            suggestion="say --levels LOW:HIGH for other values",
+            rows=first_rows(part.numbers, deep),
+            part=part.name,
+        )
+    ]
+
+
+def _find_shown(part: Keyed, looks: Sequence[Look]) -> list[Finding]:
+    """Images whose shape is in the alpha channel alone, and those of which one frame of several is shown."""
+    kinds = {
+        "alpha_shapes": (
+            "images have one colour, and their shape in the alpha channel alone: it is laid on white, or on black "
+            "where the colour is light",
+            "transformers' own pipelines drop the alpha channel: give them images laid on a ground",
+        ),
+        "several_frames": ("images have several frames or pages", "the first is read"),
+    }
+    flags = {"alpha_shapes": [look.shaped for look in looks], "several_frames": [look.moving for look in looks]}
+    return [
+        Finding(
+            kind=kind,
+            severity="note",
+            count=sum(flags[kind]),
+            what=f"{part.name}: {sum(flags[kind]):,} {what}",
+            suggestion=suggestion,
+            rows=first_rows(part.numbers, _where(flags[kind])),
+            part=part.name,
+        )
+        for kind, (what, suggestion) in kinds.items()
+        if any(flags[kind])
+    ]
 
 
 def _find_small(part: Keyed, looks: Sequence[Look], paths: Sequence[str | None]) -> list[Finding]:

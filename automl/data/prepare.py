@@ -102,6 +102,7 @@ def _describe(directory: Path, request: RunRequest, made: Draft) -> PreparedData
         f"target {target!r}: {roles.target_reason}",
         f"{seen.keyed['train'].medium.noun} {' and '.join(map(repr, roles.inputs))}: {roles.inputs_reason}",
         f"task {task}: {'named with --task' if request.task else roles.task_reason}",
+        *(f.what for f in seen.findings if f.kind in ("deep_images", "alpha_shapes")),
         *made.notes,
         f"rows: {listed} ({parted.strategy})",
     ]
@@ -112,6 +113,8 @@ def _describe(directory: Path, request: RunRequest, made: Draft) -> PreparedData
             inputs=roles.inputs,
             target=target,
             classes=tuple(sorted(class_counts)),
+            levels=seen.levels,
+            shaped=any(look.shaped for look in seen.looks.get("train", ())),
         ),
         split=split,
         # a column that is not an input leaks nothing into training

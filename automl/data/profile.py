@@ -16,12 +16,14 @@ from automl.data.drift import find_drift
 from automl.data.guess import Roles, find_column, guess_roles
 from automl.data.image_bytes import HELD, with_image_files
 from automl.data.image_column import ImageColumn, guess_image, locate_images
-from automl.data.images import Look, look_at_all
+from automl.data.images import Look
 from automl.data.in_memory import told_apart
 from automl.data.label_errors import find_label_errors
 from automl.data.languages import find_languages
 from automl.data.leakage import Contents, Keyed, find_overlaps, find_repeats, key_parts
+from automl.data.levels import Levels
 from automl.data.load import AS_FOUND, load_parts, raise_all
+from automl.data.looks import look_at_parts
 from automl.data.media import PICTURE
 from automl.data.near import find_near
 from automl.data.one_hot import OneHot, joined
@@ -45,6 +47,7 @@ class Inspection:
     """Everything that was seen; to_json gives the form of `inspect --json`, the others forms for people.
 
     unpacked: the column whose image files stood in the table itself; now they are files, and it holds their paths.
+    levels: which values of images deeper than 8 bits are black and white; None where there are none.
     """
 
     parts: Mapping[str, Rows]
@@ -58,6 +61,7 @@ class Inspection:
     looks: Mapping[str, Sequence[Look]] = field(default_factory=dict)
     limits: tuple[dict[str, Any], ...] = ()
     unpacked: str | None = None
+    levels: Levels | None = None
 
     @property
     def rows(self) -> int:
@@ -140,7 +144,7 @@ def inspect(
     if not label_errors or seen.roles.task not in _CLASSIFIED or not seen.roles.inputs:
         return seen
     train = seen.keyed["train"]
-    looks = [] if train.content is None else look_at_all(train.rows.table[seen.compared[0]].to_pylist())
+    looks = seen.looks.get("train", ())
     found = [*seen.findings, *find_label_errors(train, seen.compared, looks)]
     return replace(seen, findings=ordered(found))
 
@@ -152,8 +156,12 @@ def inspect_parts(
     image: str | None = None,
     group: str | None = None,
     unpack_in: Path | None = None,
+    levels: Levels | None = None,
 ) -> Inspection:
-    """The same for parts that are loaded already. unpack_in: as in `load`, for image files that lie in columns."""
+    """The same for parts that are loaded already. unpack_in: as in `load`, for image files that lie in columns.
+
+    levels: where the user says so, instead of what the training images hold.
+    """
     _check_names(parts["train"], {"--target": target, "--image": image, "--group": group}, text)
     parts, held = with_image_files(parts, image, text is not None, unpack_in)
     parts = without_lists_of_one(parts)
@@ -189,14 +197,13 @@ def inspect_parts(
     findings: list[Finding] = []
     if pictured and located:
         parts, findings = located.parts, located.findings
-        looks = {
-            name: _looks(rows.table[pictured.name], located.missing[name]) for name, rows in located.parts.items()
-        }
+        paths = {name: rows.table[pictured.name].to_pylist() for name, rows in parts.items()}
+        looks, levels = look_at_parts(paths, located.missing, levels)
     contents = {name: _contents(found) for name, found in looks.items()} or None
     keyed = key_parts(parts, compared, roles.target, contents)
     classified = roles.task in _CLASSIFIED
     for name, found in looks.items():
-        findings += find_picture_flaws(keyed[name], found, parts[name].table[compared[0]].to_pylist())
+        findings += find_picture_flaws(keyed[name], found, parts[name].table[compared[0]].to_pylist(), levels)
     for part in keyed.values():
         findings += find_box_flaws(part, looks.get(part.name, ()))
         findings += find_repeats(part, compared, classified)
@@ -220,20 +227,13 @@ def inspect_parts(
         near=near,
         looks=looks,
         unpacked=held if pictured and pictured.name == held else None,
+        levels=levels if looks else None,
     )
 
 
 def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The gravest first, else as they were."""
     return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))
-
-
-def _looks(paths: pa.ChunkedArray, missing: Mapping[int, str]) -> list[Look]:
-    """What every file holds; of rows without one, why."""
-    looks = look_at_all(paths.to_pylist())
-    for row, reason in missing.items():
-        looks[row] = replace(looks[row], problem=reason)
-    return looks
 
 
 def _contents(looks: Sequence[Look]) -> Contents:

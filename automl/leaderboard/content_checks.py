@@ -25,7 +25,7 @@ from automl.leaderboard.evidence import Evidence, Finding, Recorded, note
 from automl.leaderboard.folds import validation_rows
 from automl.leaderboard.score import score_run
 from automl.provenance import versions_sha
-from automl.types import Fold, LeaderboardRow
+from automl.types import Fold, LeaderboardRow, Schema
 
 _NOT_COMPARED = {"protocol.test_openings", "protocol.records"}
 """What a look at the board changes, or what other checks compare."""
@@ -50,7 +50,7 @@ def check_split(evidence: Evidence) -> list[Finding]:
     hashes = {part: value["sha256"] for part, value in parts.items()}
     if combined_fingerprint(hashes | fold_parts(folds)) != sealed:
         found.append(Finding(what="the hashes of its parts do not give the fingerprint", file="data/split.json"))
-    inputs = evidence.contest["schema"]["inputs"]
+    schema = Schema.from_json(evidence.contest["schema"])
     for part, value in parts.items():
         file = evidence.folder.data / f"{part}.arrow"
         table, problem = _rows(file)
@@ -60,13 +60,13 @@ def check_split(evidence: Evidence) -> list[Finding]:
         if table["row"].to_pylist() != value["row_numbers"]:
             problem = "holds other rows than split.json says"
         elif part != "test":  # its fingerprint covers its labels: check_test has them
-            problem = row_problem(table, inputs, table["label"], value["sha256"])
+            problem = row_problem(table, schema.inputs, table["label"], value["sha256"], schema.levels)
         if problem is not None:
             found.append(Finding(what=problem, file=f"data/{file.name}"))
-    return [*found, *_fold_findings(evidence, folds, inputs)]
+    return [*found, *_fold_findings(evidence, folds, schema)]
 
 
-def _fold_findings(evidence: Evidence, folds: Sequence[Fold], inputs: Sequence[str]) -> Iterator[Finding]:
+def _fold_findings(evidence: Evidence, folds: Sequence[Fold], schema: Schema) -> Iterator[Finding]:
     """Cuts on disk that are not those of split.json; they are of the rows of train and validation."""
     if not folds:
         return
@@ -76,7 +76,7 @@ def _fold_findings(evidence: Evidence, folds: Sequence[Fold], inputs: Sequence[s
             judges = read_fold(evidence.folder.data, fold.number)
             for mask, sha256 in ((~judges, fold.train_sha256), (judges, fold.validation_sha256)):
                 part = pool.filter(pa.array(mask))
-                if (problem := row_problem(part, inputs, part["label"], sha256)) is not None:
+                if (problem := row_problem(part, schema.inputs, part["label"], sha256, schema.levels)) is not None:
                     yield Finding(what=f"fold {fold.number}: {problem}", file=f"data/{FOLDS}")
         except (AutoMLError, pa.ArrowInvalid) as error:
             yield Finding(what=f"fold {fold.number} could not be read: {error}", file=f"data/{FOLDS}")
@@ -105,8 +105,10 @@ def check_test(evidence: Evidence) -> list[Finding]:
         return [Finding(what=str(problem), file="data/test.arrow", wrong=wrong)]
     if table["row"].to_pylist() != opened.rows.tolist():
         return [Finding(what="is of other rows than test.arrow", file="data/test_labels.arrow")]
-    inputs = evidence.contest["schema"]["inputs"]
-    problem = None if part is None else row_problem(table, inputs, opened.words, part["sha256"])
+    schema = Schema.from_json(evidence.contest["schema"])
+    if part is None:
+        return []
+    problem = row_problem(table, schema.inputs, opened.words, part["sha256"], schema.levels)
     return [] if problem is None else [Finding(what=problem, file="data/test.arrow")]
 
 

@@ -10,15 +10,18 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from automl.data.images import thumbnail
+from automl.data.levels import Levels
 from automl.data.prepare import read_part
 from automl.leaderboard.board import Leaderboard
 from automl.leaderboard.mistakes import Mistake
 from automl.leaderboard.store import RunFolder
 from automl.pages.page import cut
+from automl.types import Schema
 
 _CONTENDERS = 3
 _OF_PICTURES = "image-"
@@ -59,7 +62,8 @@ def examples(folder: RunFolder, board: Leaderboard, scores: Mapping[str, Any]) -
     if not mistakes or not (folder.data / "test.arrow").exists():
         return []
     test, classes, schema = read_part(folder.data, "test"), scores["classes"], folder.read_contest()["schema"]
-    quote = _picture if schema["task"].startswith(_OF_PICTURES) else _text
+    pictured = schema["task"].startswith(_OF_PICTURES)
+    quote = partial(_picture, levels=Schema.from_json(schema).levels) if pictured else _text
     columns = [column for column in schema["inputs"] if column in test.column_names]
     found = []
     for name, own in mistakes.items():
@@ -69,7 +73,7 @@ def examples(folder: RunFolder, board: Leaderboard, scores: Mapping[str, Any]) -
             _example(values["row"], shown, one, classes)
             for values, shown, one in zip(taken, inputs, own, strict=True)
         ]
-        found.append({"name": name, "rows": rows, "pictures": quote is _picture})
+        found.append({"name": name, "rows": rows, "pictures": pictured})
     return found
 
 
@@ -120,7 +124,7 @@ def _text(column: str, value: object) -> Quoted:
     return Quoted(column=column, text=cut(value))
 
 
-def _picture(column: str, value: object) -> Quoted:
+def _picture(column: str, value: object, levels: Levels | None = None) -> Quoted:
     """The picture, and the name of its file; the folders above it are this machine's alone."""
     path = Path(str(value))
-    return Quoted(column=column, text=cut(path.name), thumbnail=thumbnail(str(path)))
+    return Quoted(column=column, text=cut(path.name), thumbnail=thumbnail(str(path), levels=levels))

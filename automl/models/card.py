@@ -112,7 +112,26 @@ def _use(directory: Path, row: LeaderboardRow, contest: Mapping[str, Any]) -> li
     if two:
         first, second = (plain(name) for name in contest["schema"]["inputs"])
         lines += [f"`text` is {first}, `text_pair` is {second}.", ""]
-    return lines
+    return lines + _shown_first(contest["schema"])
+
+
+def _shown_first(schema: Mapping[str, Any]) -> list[str]:
+    """What images need before a pipeline of transformers reads them as the model learnt them."""
+    lines = []
+    if schema.get("levels"):
+        black, beyond = schema["levels"]
+        lines.append(
+            f"Images of more than 8 bits a channel were learnt from with {black:g} as black and {beyond:g} as just "
+            f"beyond white: `floor((values - {black:g}) * 256 / {beyond - black:g})`, kept within 0 and 255."
+        )
+    if schema.get("shaped"):
+        lines.append(
+            "Images of one colour with their shape in the alpha channel were laid on white, or on black where that "
+            "colour is light."
+        )
+    if lines:
+        lines.append("`automl predict` does so by itself; a pipeline does not: bring images into this form first.")
+    return [" ".join(lines), ""] if lines else []
 
 
 def _adapter(

@@ -60,7 +60,7 @@ class ImageClassification(Classification):
         scaling: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
         pixels: NDArray[Any] | None = None
         for start in range(0, len(paths), _BATCH_ROWS):
-            pictures = [read_rgb(path) for path in paths[start : start + _BATCH_ROWS]]
+            pictures = [read_rgb(path, schema.levels) for path in paths[start : start + _BATCH_ROWS]]
             if pixels is None:
                 scaling = _scaling(processor, pictures)
             batch = _processed(processor, pictures, as_bytes=scaling is not None)
@@ -138,7 +138,8 @@ class ImageClassification(Classification):
             return [Image.fromarray(picture) for picture in as_bytes]
 
         size = (_SHOWN_PIXELS, _SHOWN_PIXELS)
-        small = [np.asarray(read_rgb(path).resize(size)) for path in table.column(schema.inputs[0]).to_pylist()]
+        paths = table.column(schema.inputs[0]).to_pylist()
+        small = [np.asarray(read_rgb(path, schema.levels).resize(size)) for path in paths]
         plain = {PIXELS: torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 255}
         varied = self.augment(plain, recipe, generators)
         if (share := self.mixed_share(recipe, generators[0])) is not None:
