@@ -107,7 +107,10 @@ def _use(directory: Path, row: LeaderboardRow, contest: Mapping[str, Any]) -> li
     one = '"picture.png"' if contest["task"] == "image-classification" else '"a text"'
     example = '{"text": "the first text", "text_pair": "the second text"}' if two else one
     lines = ["## Use", "", "```python", "from transformers import pipeline", ""]
-    lines += [f"classify = pipeline({_PIPELINES[contest['task']]!r}, {str(row.model_dir or directory.name)!r})"]
+    # pipelines cut no text that is too long for the model unless they are told
+    longest = ", truncation=True" if contest["task"] == "text-classification" else ""
+    place = str(row.model_dir or directory.name)
+    lines += [f"classify = pipeline({_PIPELINES[contest['task']]!r}, {place!r}{longest})"]
     lines += [f"classify({example})", "```", ""]
     if two:
         first, second = (plain(name) for name in contest["schema"]["inputs"])

@@ -61,7 +61,8 @@ class CausalLM(TextFamily):
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.unk_token
         if tokenizer.pad_token is None:
             raise CheckpointError(
-                "the tokenizer has no token to fill short texts up with, nor one that ends, begins or replaces any",
+                f"the tokenizer of {tokenizer.name_or_path or 'the model'} has no token to fill short texts up with, "
+                "nor one that ends, begins or replaces any",
                 "a pad_token or an eos_token",
                 "Name one in its tokenizer_config.json",
             )

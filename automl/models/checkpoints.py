@@ -18,6 +18,7 @@ from automl.errors import CheckpointError, MissingExtra
 from automl.models import near_misses
 from automl.models.installed import fold, folders_of, weight_packages
 from automl.models.weights import (
+    ADAPTER_CONFIG,
     CONFIG,
     PICKLE_WEIGHTS,
     PROCESSOR_FILES,
@@ -26,6 +27,7 @@ from automl.models.weights import (
     hash_files,
     holds_model,
     matching,
+    models_below,
     read_config,
     weight_files,
 )
@@ -51,7 +53,7 @@ def find_checkpoint(name: str, *, allow_pickle: bool = False) -> Checkpoint:
     if name.startswith(PACKAGE):
         return _read(name, _package_folder(name), "package", allow_pickle=allow_pickle)
     folder = Path(name).expanduser()
-    if name and folder.is_dir() and ((folder / CONFIG).is_file() or not _HUB_ID.fullmatch(name)):
+    if name and folder.is_dir() and (_is_model(folder) or not _HUB_ID.fullmatch(name)):
         return _read(name, folder.resolve(), "folder", allow_pickle=allow_pickle)
     if folder.is_file():
         raise CheckpointError(f"{name} is a file", "the folder that holds the model's files", "Name its folder")
@@ -61,6 +63,11 @@ def find_checkpoint(name: str, *, allow_pickle: bool = False) -> Checkpoint:
         raise CheckpointError(f"there is no folder {name!r}", EXPECTED, hint)
     snapshot = _hub_snapshot(name, allow_pickle=allow_pickle)
     return _read(name, snapshot, "hub", allow_pickle=allow_pickle)
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether a folder is meant, and no hub id of its name: what lies there is a model, or nearly one."""
+    return any((folder / file).is_file() for file in (CONFIG, ADAPTER_CONFIG)) or bool(models_below(folder))
 
 
 def short_name(checkpoint: Checkpoint, taken: Collection[str] = ()) -> str:

@@ -89,11 +89,11 @@ class ImageClassifier(ModelFamily):
             if hasattr(config, name):
                 setattr(config, name, 0.0)  # the same dropout before every head, see drop_features
         model, _ = load_weights(AutoModelForImageClassification, checkpoint, config)
-        last = _last_linear(model)
         # nearly every checkpoint brings the head of ImageNet's classes; this one is fresh even where that would fit
-        nn.init.trunc_normal_(last.weight, std=0.02)
-        nn.init.zeros_(last.bias)
-        drop_features(last, float(recipe["head_dropout"]))
+        for head in _heads(model):
+            nn.init.trunc_normal_(head.weight, std=0.02)
+            nn.init.zeros_(head.bias)
+            drop_features(head, float(recipe["head_dropout"]))
         _average_statistics(model)
         return model
 
@@ -160,6 +160,12 @@ def _inside(body: nn.Module, name: str) -> nn.Module | None:
     for part in name.split("."):
         found = getattr(found, part, None)
     return found if isinstance(found, nn.Module) else None
+
+
+def _heads(model: nn.Module) -> list[nn.Linear]:
+    """The linear layers outside the body: one, or two where a DeiT learnt from a teacher."""
+    outside = [child for child in model.children() if child is not model.base_model]
+    return [module for child in outside for module in child.modules() if isinstance(module, nn.Linear)]
 
 
 def _last_linear(model: nn.Module) -> nn.Linear:

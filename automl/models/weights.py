@@ -23,6 +23,9 @@ PROCESSOR_FILES = (
     "merges.txt", "bpe.codes", "spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model",
     "preprocessor_config.json", "processor_config.json",
 )  # fmt: skip
+ADAPTER_CONFIG = "adapter_config.json"
+OTHER_WEIGHTS = (".onnx", ".h5", ".msgpack", ".gguf", ".ckpt", ".pt", ".pth", ".ot", ".bin", ".safetensors")
+"""Endings of weights of other programs, or under other names."""
 _BYTES_OF = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 _BUFFERS = ("position_ids", "token_type_ids", "num_batches_tracked", "running_mean", "running_var")
 
@@ -33,10 +36,14 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        refuse_adapter(folder, name)
+        below = models_below(folder)
         raise CheckpointError(
             f"{name}: {folder} has no config.json",
             "a model folder: config.json, model.safetensors and the tokenizer's files",
-            "Name the folder that holds these files",
+            f"Did you mean {' or '.join(map(str, below[:2]))}?"
+            if below
+            else "Name the folder that holds these files",
         ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(
@@ -87,11 +94,37 @@ def weight_files(folder: Path, name: str, *, allow_pickle: bool) -> list[Path]:
         )
     if pickled and (found := _complete(folder, "pytorch_model.bin", name)):
         return found
+    refuse_adapter(folder, name)
+    others = sorted(str(path.relative_to(folder)) for ending in OTHER_WEIGHTS for path in folder.rglob(f"*{ending}"))
+    held = f"; it holds {', '.join(others[:3])}, which are not read" if others else ""
     raise CheckpointError(
-        f"{name}: {folder} has no weights",
+        f"{name}: {folder} has no weights{held}",
         "model.safetensors, or its shards with model.safetensors.index.json",
-        "Copy the weights there too",
+        "Copy PyTorch's weights there too" if others else "Copy the weights there too",
     )
+
+
+def refuse_adapter(folder: Path, name: str) -> None:
+    """Raises CheckpointError where a folder holds an adapter alone, without the model that it changes."""
+    file = folder / ADAPTER_CONFIG
+    if not file.is_file():
+        return
+    try:
+        base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError):
+        base = None
+    raise CheckpointError(
+        f"{name} is an adapter alone ({ADAPTER_CONFIG}), of the model {base or 'that its file does not name'}",
+        "a whole model: config.json, model.safetensors and the tokenizer's files",
+        "Merge it with peft (merge_and_unload, then save_pretrained) and name that folder, or name the base model",
+    )
+
+
+def models_below(folder: Path) -> list[Path]:
+    """Model folders one or two levels below, such as 0_Transformer or checkpoint-500; the newest first."""
+    found = {path.parent for pattern in (f"*/{CONFIG}", f"*/*/{CONFIG}") for path in folder.glob(pattern)}
+    whole = [path for path in found if holds_model(path)]
+    return sorted(whole, key=lambda path: (path / CONFIG).stat().st_mtime, reverse=True)
 
 
 def count_parameters(files: Iterable[Path], config: dict[str, Any], name: str) -> int:

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from automl.config import RunRequest
+from automl.data.prepare import read_part
 from automl.errors import RequestError
 from automl.leaderboard.store import RunFolder, now
+from automl.models.last_look import look_at_checkpoints
 from automl.registry import get_part
 from automl.search.baselines import planned
 from automl.search.contest import data_facts, find_contenders, find_spaces
+from automl.search.last_look import refuse
 from automl.tasks.base import Task
 from automl.types import Budget, Contender, PreparedData
 
@@ -37,6 +40,7 @@ def extend_contest(
     _check(folder, contest, budget, trials, device_seconds, models)
     task = get_part("automl.tasks", Task, contest["task"])  # type: ignore[type-abstract]
     added = _further_contenders(folder, request, task, models)
+    refuse(look_at_checkpoints(added, read_part(prepared.directory, "train"), prepared.schema))
     spaces = find_spaces(request, added, data_facts(prepared, task, request.augment))
     more = Budget(
         trials=None if budget.trials is None else budget.trials + (trials or 0),

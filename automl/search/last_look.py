@@ -41,6 +41,12 @@ LOOKS: tuple[Callable[[Drawn], list[Finding]], ...] = (_data, _checkpoints)
 def last_look(drawn: Drawn) -> list[str]:
     """One line for each thing to be warned of. Raises RequestError that lists everything that refuses."""
     findings = [finding for look in LOOKS for finding in look(drawn)]
+    refuse(findings)
+    return [f"{finding.what}; {finding.suggestion}" for finding in findings if finding.severity == "warn"]
+
+
+def refuse(findings: Sequence[Finding]) -> None:
+    """Raises RequestError that lists every finding that refuses."""
     refusals = [finding for finding in findings if finding.severity == "refuse"]
     if len(refusals) == 1:
         raise RequestError(refusals[0].what, "", _sentence(refusals[0].suggestion))
@@ -53,7 +59,6 @@ def last_look(drawn: Drawn) -> list[str]:
             "Correct them all and run again",
             problems=problems,
         )
-    return [f"{finding.what}; {finding.suggestion}" for finding in findings if finding.severity == "warn"]
 
 
 def _sentence(text: str) -> str:

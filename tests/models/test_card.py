@@ -119,6 +119,11 @@ def test_the_front_matter_is_what_the_hub_reads(tmp_path: Path) -> None:
     assert data.library_name == "transformers"
 
 
+def test_the_example_takes_a_text_of_any_length(tmp_path: Path) -> None:
+    assert "'models/all-minilm-l6-v2-full', truncation=True)" in card(tmp_path)
+    assert "truncation" not in card(tmp_path, task="image-classification")
+
+
 def test_names_from_the_data_are_shown_and_do_nothing(tmp_path: Path) -> None:
     text = card(tmp_path, name=NASTY)
     assert "<script" not in text.split("---\n", 2)[2]

@@ -171,6 +171,36 @@ def test_a_missing_folder_is_answered_with_the_one_beside_it(tmp_path: Path) -> 
         assert "there is no folder" in refusal(name)
 
 
+def test_an_adapter_alone_is_refused_with_its_base_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a config.json beside it too, and under a name that could be a hub id."""
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "some/base"}')
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    for name in ("adapter", str(folder)):
+        assert "is an adapter alone (adapter_config.json), of the model some/base; a whole model" in refusal(name)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    assert "Merge it with peft" in refusal(str(folder))
+
+
+def test_a_model_in_a_folder_below_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As sentence-transformers once saved, and as a Trainer leaves its checkpoints."""
+    inner = make_model(tmp_path / "saved" / "0_Transformer")
+    assert f"Did you mean {inner}?" in refusal(str(tmp_path / "saved"))
+    monkeypatch.chdir(tmp_path)
+    assert "has no config.json" in refusal("saved")
+
+
+def test_weights_of_other_programs_are_named(tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "exported")
+    (folder / "model.safetensors").unlink()
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").write_bytes(b"x")
+    said = refusal(str(folder))
+    assert "has no weights; it holds onnx/model.onnx, which are not read; model.safetensors" in said
+
+
 # -- packages ------------------------------------------------------------------------------------------------
 
 

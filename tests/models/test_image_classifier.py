@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
 from automl.config import make_request
 from automl.errors import CheckpointError, RequestError
@@ -48,6 +49,20 @@ def test_running_statistics_remember_more_than_the_last_batch(kind: str, tmp_pat
             places.append(running.clone())
     moved = (places[1] - places[0]).norm() / (places[2] - places[0]).norm()
     assert 0.02 < moved < 0.5
+
+
+def test_both_heads_of_a_deit_that_learnt_from_a_teacher_are_fresh(tmp_path: Path) -> None:
+    folder = tiny_net(tmp_path / "net", "deit")
+    config = transformers.AutoConfig.from_pretrained(folder, num_labels=2)
+    own = transformers.DeiTForImageClassificationWithTeacher(config)
+    own.save_pretrained(folder)
+    schema = Schema(task="image-classification", inputs=("image",), target="label", classes=("a", "b"))
+    model = ImageClassifier().load(net_checkpoint(folder, "deit"), "image-classification", schema, RECIPE)
+    for head in ("cls_classifier", "distillation_classifier"):
+        assert not torch.equal(getattr(model, head).weight, getattr(own, head).weight)
+    kept = own.state_dict()
+    body = model.state_dict()
+    assert all(torch.equal(body[name], value) for name, value in kept.items() if name.startswith("deit."))
 
 
 def test_every_kind_that_is_claimed_is_tested() -> None:

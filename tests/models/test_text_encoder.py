@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import transformers
 from automl.models.text_encoder import MODEL_TYPES, TextEncoder
 from automl.types import Checkpoint, Schema
 from tests.models.contract import FamilyContract
-from tests.toys import RECIPE, tiny_tokenizer
+from tests.toys import RECIPE, tiny_contender, tiny_tokenizer
 
 SCHEMA = Schema(task="text-classification", inputs=("text",), target="label", classes=("a", "b", "c"))
 SMALL = {
@@ -83,6 +84,52 @@ class TestTextEncoder(FamilyContract):
 
     def batch(self) -> dict[str, torch.Tensor]:
         return batch()
+
+
+@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta", "camembert", "roberta-prelayernorm", "mpnet"])
+@pytest.mark.parametrize("padding", [0, 1, 3])
+def test_positions_that_begin_behind_the_padding_index_leave_room_for_the_rest(
+    kind: str, padding: int, tmp_path: Path
+) -> None:
+    """MPNet counts from 2 whatever its config says."""
+    name, extra = CONFIGS[kind]
+    config = getattr(transformers, name)(**SMALL | extra | {"num_hidden_layers": 1, "pad_token_id": padding})
+    longest = TextEncoder().positions(config)
+    assert longest == (38 if kind == "mpnet" else 40 - padding - 1)
+    model = transformers.AutoModel.from_config(config).eval()
+    with torch.no_grad():
+        model(input_ids=torch.full((1, longest), 7))
+        with pytest.raises((IndexError, RuntimeError)):
+            model(input_ids=torch.full((1, longest + 1), 7))
+
+
+@pytest.mark.parametrize(("own", "limit"), [(512, 40), (0, 40), (-1, 40), (10**30, 40), (20, 20)])
+def test_the_shipped_tokenizer_knows_the_limit_that_the_model_was_trained_at(
+    own: int, limit: int, tmp_path: Path
+) -> None:
+    """So a pipeline that truncates takes a text of any length; a limit of 0 says that nobody knew it."""
+    config = transformers.BertConfig(**SMALL | {"num_hidden_layers": 1})
+    transformers.BertModel(config).save_pretrained(tmp_path / "bert")
+    tiny_tokenizer(tmp_path / "bert")
+    file = tmp_path / "bert" / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model_max_length": own}))
+    family, checkpoint = TextEncoder(), tiny_contender(tmp_path / "bert").checkpoint
+    tokenizer = family.load_processor(checkpoint)
+    assert family.limits(checkpoint.path, tokenizer) == {"max_length": limit}
+    model = family.load(checkpoint, "sequence-classification", SCHEMA, RECIPE)
+    family.save(model, tokenizer, tmp_path / "shipped")
+    classify = transformers.pipeline("text-classification", str(tmp_path / "shipped"), truncation=True)
+    assert classify.tokenizer.model_max_length == limit
+    assert classify("refund please " * 100)[0]["label"] in SCHEMA.classes
+    assert classify({"text": "refund " * 60, "text_pair": "please " * 60})["label"] in SCHEMA.classes
+
+
+def test_a_tokenizer_without_a_padding_token_takes_the_one_among_its_words(tmp_path: Path) -> None:
+    """So that the shipped model answers several texts at once in a pipeline."""
+    tiny_tokenizer(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.pad_token = None
+    assert TextEncoder().prepare_tokenizer(tokenizer).pad_token == "[PAD]"
 
 
 def test_every_kind_that_is_claimed_is_tested() -> None:
