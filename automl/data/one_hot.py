@@ -54,10 +54,15 @@ def joined(parts: Mapping[str, Rows], columns: Sequence[Column], taken: Sequence
     for column in named_targets(columns, set(taken)):
         if column.name not in (group or ()) or column.name.lower() in TARGETS:
             return None
-    if group is None or any(_spoilt(rows, group) for part, rows in parts.items() if part != "train"):
-        sums = _sums(table, binary)
-        counted = f"in {int((sums > 1).sum()):,} rows several are 1, in {int((sums == 0).sum()):,} none"
-        return OneHot(parts, None, f"{_listed(binary)} hold 0 and 1 each, and {counted}", several=True)
+    if group is None:
+        return OneHot(
+            parts, None, f"{_listed(binary)} hold 0 and 1 each, and {_counted(table, binary)}", several=True
+        )
+    for rows in parts.values():
+        present = [name for name in group if name in rows.table.column_names]
+        if present and (len(present) < len(group) or bool((_sums(rows.table, group) != 1).any())):
+            how = f"in {rows.read_as.source}, which has {len(present)} of them, {_counted(rows.table, present)}"
+            return OneHot(parts, None, f"{_listed(group)} hold 0 and 1 each, and {how}", several=True)
     prefix = re.sub(r"[^\W_]*$", "", os.path.commonprefix(group)) if len(group) > 1 else ""
     names = [name.removeprefix(prefix) for name in group]
     target = _free_name(re.sub(r"[\W_]+$", "", prefix) or "label", table.column_names)
@@ -108,12 +113,9 @@ def _exclusive(table: pa.Table, names: Sequence[str]) -> list[str] | None:
     return None
 
 
-def _spoilt(rows: Rows, group: Sequence[str]) -> bool:
-    """Whether a given part has these columns, but not one 1 in every row."""
-    present = [name for name in group if name in rows.table.column_names]
-    if not present:
-        return False
-    return len(present) < len(group) or not bool((_sums(rows.table, group) == 1).all())
+def _counted(table: pa.Table, names: Sequence[str]) -> str:
+    sums = _sums(table, names)
+    return f"in {int((sums > 1).sum()):,} rows several are 1, in {int((sums == 0).sum()):,} none"
 
 
 def _joined(rows: Rows, group: Sequence[str], names: Sequence[str], target: str) -> Rows:

@@ -107,7 +107,8 @@ def _sentence(column: _Column, said: Said) -> str:
     unused = [word for word, part in column.words.items() if not part]
     aside = f", left aside {counts[-1]:,} ({', '.join(map(repr, unused))})" if counts[-1] else ""
     how = "named with --split" if said.split is not None else "--split none takes all rows as training rows"
-    return f"parts by the column {' and '.join(map(repr, column.names))}: {listed}{aside} ({how})"
+    noun = "column" if len(column.names) == 1 else "columns"
+    return f"parts by the {noun} {' and '.join(map(repr, column.names))}: {listed}{aside} ({how})"
 
 
 def _rows_of(train: Rows, column: _Column, part: str) -> Rows:
@@ -241,21 +242,22 @@ def _named(train: Rows, name: str, said: Said) -> _Column:
 
 def _refuse_contradictions(column: _Column, parts: Mapping[str, Rows], said: Said) -> None:
     source, name = parts["train"].read_as.source, column.names[0]
-    for problem in _contradictions(column, parts, said):
+    for part, other, todo in _contradictions(column, parts, said):
         raise RequestError(
-            f"column {name!r} of {source} says which rows are train and which are {problem[0]}, and {problem[1]}",
-            f"one that says which rows are {problem[0]}",
-            f"Leave {problem[2]} out, or say --split none to take all rows of {source} as training rows",
+            f"column {name!r} of {source} says which rows are train and which are {part}, and {other}",
+            f"one that says which rows are {part}",
+            f"{todo}, or say --split {NO_SPLIT} to take all rows of {source} as training rows",
         )
 
 
 def _contradictions(column: _Column, parts: Mapping[str, Rows], said: Said) -> Iterator[tuple[str, str, str]]:
+    """The part that is said twice, what else says it, and what to do."""
     for part, file in (("test", said.test), ("validation", said.validation)):
         if part in column.has and part in parts:
-            words = f"--{part} {file} is given too" if file else f"the source has a {part} part of its own"
-            yield part, words, f"--{part}" if file else f"the file of {part} rows"
+            other = f"--{part} {file} is given too" if file else f"the source has a {part} part of its own"
+            yield part, other, f"Leave {f'--{part}' if file else f'the file of {part} rows'} out"
     if said.folds is not None and "validation" in column.has:
-        yield "validation", f"--folds {said.folds} would cut other validation rows", "--folds"
+        yield "validation", f"--folds {said.folds} would cut other validation rows", "Leave --folds out"
     if said.time is not None and "test" in column.has and said.split is None:
-        # both can be meant: the test as it is given, and the validation by time
-        yield "test", f"--time {said.time} would take the latest rows", "--time"
+        latest = f"--time {said.time} would take the latest rows"
+        yield "test", latest, f"Say --split {column.names[0]} to test on its rows and validate on the latest others"

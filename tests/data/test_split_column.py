@@ -109,7 +109,11 @@ def test_only_words_for_parts_make_parts(tmp_path):
     [
         (table(TRAIN_TEST), {"test": "SAME"}, "--test .* is given too"),
         (table(("train", "train", "val")), {"folds": 3}, "--folds 3 would cut"),
-        (table(TRAIN_TEST, day=list(range(60))), {"time": "day"}, "--time day would take"),
+        (
+            table(TRAIN_TEST, day=list(range(60))),
+            {"time": "day"},
+            "--time day would take.*Say --split split to test on its rows",
+        ),
         (table(("train", "train", "tset", "test")), {"split": "split"}, "'tset' in 15 rows"),
         (table(("train", "train", "train", "test", "?")), {}, "'\\?' in 12 rows.*--split none"),
         (table(("dev", "test")), {}, "no row of train"),
@@ -138,6 +142,15 @@ def test_findings_name_rows_by_their_numbers_in_the_file(tmp_path):
     seen = inspect(write(tmp_path, columns))
     (finding,) = [finding for finding in seen.findings if finding.kind == "split_overlap"]
     assert (finding.part, finding.rows) == ("test", (59,))
+
+
+def test_slices_are_those_of_the_test_rows_of_the_file(tmp_path):
+    words = table(TRAIN_TEST, where=[f"place {n % 6}" for n in range(60)])
+    prepared = run(tmp_path, words, slice="where")
+    with pa.memory_map(str(prepared.directory / "test_slices.arrow")) as file:
+        slices = pa.ipc.open_file(file).read_all()
+    assert slices["row"].to_pylist() == list(prepared.split.test)
+    assert set(slices["slice: where"].to_pylist()) == {"place 4", "place 5"}
 
 
 def test_a_cleaned_dataset_is_written_in_its_parts(tmp_path, capsys):
