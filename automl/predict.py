@@ -53,7 +53,7 @@ class FineTunedModel:
             from automl.models.base import ModelFamily
             from automl.registry import get_part
             from automl.tasks.base import Task
-            from automl.training.workers import trial_device
+            from automl.training.process import trial_device
 
             family = get_part("automl.models", ModelFamily, self.facts["family"])  # type: ignore[type-abstract]
             task = get_part("automl.tasks", Task, self.facts["task"])  # type: ignore[type-abstract]
@@ -139,7 +139,7 @@ class FineTunedModel:
         from automl.models.blocks import autocast_dtype
         from automl.training.encoded import EncodedPart
         from automl.training.evaluation import predict_rows
-        from automl.training.workers import trial_device
+        from automl.training.process import batch_on_device, trial_device
 
         family, task, model, processor = self._load()
         device, padding = trial_device(), family.padding(processor)
@@ -147,7 +147,7 @@ class FineTunedModel:
         part = EncodedPart.of(task.encode(table, self.schema, processor, limits))
 
         def make_batch(part: EncodedPart, indices: NDArray[np.int64]) -> dict[str, Any]:
-            return {k: v.to(device) for k, v in task.collate(part.rows(indices), None, padding).items()}
+            return batch_on_device(task, part.rows(indices), None, padding, device)
 
         return predict_rows(model, part, task, make_batch, device, autocast_dtype(device))
 

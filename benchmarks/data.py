@@ -160,7 +160,7 @@ def preparing(path: Path, work: Path) -> Job:
 
 
 def tokenising(path: Path, work: Path) -> Job:
-    from automl.data.prepare import load_prepared
+    from automl.data.prepared import load_prepared
     from automl.models.base import ModelFamily
     from automl.models.checkpoints import find_checkpoint
     from automl.registry import get_part

@@ -32,7 +32,8 @@ from typing import Any
 from loop_speed import make_checkpoint, make_rows
 
 from automl.config import make_request
-from automl.data.prepare import load_prepared, prepare
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared
 from automl.leaderboard.store import RunFolder
 from automl.search.agenda import Agenda
 from automl.search.contest import draw_up, find_contenders, find_spaces, trial_templates
@@ -46,7 +47,8 @@ from automl.training.clock import SlotClock
 from automl.training.evaluation import Alone
 from automl.training.fit import Training
 from automl.training.groups import trainable
-from automl.training.workers import TrialContext, set_threads, train_spec, trial_device
+from automl.training.process import set_threads, trial_device
+from automl.training.workers import TrialContext, train_spec
 from automl.types import Budget, PreparedData, TrialResult, TrialSpec
 
 ROWS, WORDS_A_ROW = 2_000, 12

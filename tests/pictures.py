@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from automl.config import make_request
-from automl.data.prepare import load_prepared, prepare
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared
 from automl.types import Checkpoint, Contender, PreparedData
 
 CLASSES = ("circle", "square", "bar")

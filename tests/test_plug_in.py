@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from automl.config import make_request
-from automl.data.prepare import load_prepared, prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared, read_part
 from automl.errors import RequestError
 from automl.models.base import ModelFamily
 from automl.models.blocks import Blocks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -18,16 +17,18 @@ import pyarrow.compute as pc
 from automl.config import READING, RunRequest
 from automl.data.checks import SUPPORTED_TASKS, check_request
 from automl.data.draft import Draft, draft, looked_at
-from automl.data.folds import FOLDS, fold_parts, folds_table, read_fold
+from automl.data.folds import FOLDS, fold_parts, folds_table
 from automl.data.kept import Kept
 from automl.data.load import load_parts
 from automl.data.partition import PARTS
+from automl.data.prepared import load_prepared as load_prepared
+from automl.data.prepared import read_part as read_part
 from automl.data.rows import ReadOptions
 from automl.data.slices import TEST_SLICES, slice_table, slices_sha256
 from automl.data.split import combined_fingerprint, rows_sha256
 from automl.data.split_column import Said, parts_by_column
 from automl.data.write import write_arrow, write_json
-from automl.types import Finding, Fold, Part, PreparedData, Schema, Split
+from automl.types import PreparedData, Schema, Split
 
 TEST_LABELS = "test_labels.arrow"
 UNPACKED = "unpacked"
@@ -189,37 +190,3 @@ def _prepared_json(prepared: PreparedData) -> dict[str, Any]:
         "folds": [fold.to_json() for fold in prepared.folds],
         "given": list(prepared.given),
     }
-
-
-def load_prepared(directory: Path) -> PreparedData:
-    """What `prepare` returned, read back. Raises FileNotFoundError where it never finished."""
-    values = json.loads((directory / "prepared.json").read_text(encoding="utf-8"))
-    split = values["split"] | {part: tuple(values["split"][part]) for part in PARTS}
-    findings = tuple(Finding.from_json(value | {"rows": tuple(value["rows"])}) for value in values["findings"])
-    return PreparedData(
-        directory=directory,
-        schema=Schema.from_json(values["schema"]),
-        split=Split(**split),
-        findings=findings,
-        counts=values["counts"],
-        class_counts=values["class_counts"],
-        assumptions=tuple(values["assumptions"]),
-        cleaned=tuple(values["cleaned"]),
-        folds=tuple(Fold.from_json(value) for value in values.get("folds", ())),
-        given=tuple(values.get("given", ())),
-    )
-
-
-def read_part(directory: Path, part: Part) -> pa.Table:
-    """A part's rows, memory-mapped: `row`, the inputs, and, but for the test, `label`."""
-    if part == "pool":
-        return pa.concat_tables([read_part(directory, "train"), read_part(directory, "validation")])
-    with pa.memory_map(str(directory / f"{part}.arrow")) as file:
-        return pa.ipc.open_file(file).read_all()
-
-
-def read_training_rows(directory: Path, fold: int | None) -> pa.Table:
-    """The rows that a training learns from, in their order: those of its cut, or of the only one (None)."""
-    if fold is None:
-        return read_part(directory, "train")
-    return read_part(directory, "pool").filter(pa.array(~read_fold(directory, fold)))

@@ -17,7 +17,7 @@ import pyarrow.ipc
 
 from automl.data.fingerprints import row_problem
 from automl.data.folds import FOLDS, fold_parts, read_fold
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 from automl.data.split import combined_fingerprint
 from automl.errors import AutoMLError
 from automl.leaderboard.board import Leaderboard, judge

@@ -16,7 +16,7 @@ from typing import Any
 
 from automl.data.images import thumbnail
 from automl.data.levels import Levels
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 from automl.leaderboard.board import Leaderboard
 from automl.leaderboard.mistakes import Mistake
 from automl.leaderboard.store import RunFolder

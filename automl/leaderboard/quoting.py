@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 
 QUOTING_FINDINGS = frozenset({"broken_images", "constant_column", "found_by_name", "small_images", "wrong_extension"})
 """Kinds of findings whose text holds a cell of the data."""

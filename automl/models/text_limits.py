@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +12,15 @@ import pyarrow as pa
 from automl.data.columns import Mask, as_text, byte_counts
 from automl.data.leakage import Keyed, first_rows
 from automl.data.pieces import evenly, rows_at
-from automl.data.profile import Inspection, ordered
 from automl.errors import CheckpointError, RequestError
 from automl.models.base import TEXT_HEAD, ModelFamily
 from automl.models.checkpoints import find_checkpoint
 from automl.models.last_look import look_at_checkpoint
 from automl.registry import get_part, parts
 from automl.types import Checkpoint, Contender, Finding, Schema
+
+if TYPE_CHECKING:
+    from automl.data.profile import Inspection
 
 _MOST_ROWS = 20_000
 _SPECIAL_TOKENS = 8
@@ -101,6 +103,8 @@ def against_limits(seen: Inspection, models: Sequence[str]) -> Inspection:
     What `run` would warn of or refuse in a model is among the findings too.
     Raises RequestError where the inputs are no texts, CheckpointError where a name leads to no model of texts.
     """
+    from automl.data.profile import ordered  # here: it reads files, which a training never does
+
     if seen.looks or not seen.roles.inputs:
         raise RequestError("--models is given, and no input is text", "texts, whose length is told", "Leave it out")
     checkpoints = [find_checkpoint(name) for name in models]

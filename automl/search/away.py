@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from automl.data.folds import FOLDS
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 from automl.data.write import write_arrow
 from automl.leaderboard.kept import KeptRun
 from automl.leaderboard.store import RunFolder, write_atomically

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 from automl.errors import CheckpointError, one_line
 from automl.leaderboard.run_info import baseline_spec
 from automl.leaderboard.store import RunFolder, now, write_atomically
@@ -26,7 +26,8 @@ from automl.training.encoded import EncodedPart, encode_part, sorted_batches
 from automl.training.evaluation import EVALUATION_ROWS, save_predictions, score_rows
 from automl.training.fit import seed_everything
 from automl.training.measure import ROWS, batch_of, time_answers
-from automl.training.workers import describe_place, trial_device
+from automl.training.process import batch_on_device, trial_device
+from automl.training.workers import describe_place
 from automl.types import Contender, Cost, Part, PreparedData, TrialResult, TrialSpec, slug
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class BaselineRunner:
         features: NDArray[np.float32] | None = None
         for places in sorted_batches(part.lengths[wanted], EVALUATION_ROWS):
             indices = wanted[places]
-            batch = {k: v.to(device) for k, v in self._task.collate(part.rows(indices), None, padding).items()}
+            batch = batch_on_device(self._task, part.rows(indices), None, padding, device)
             with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
                 pooled = family.pooled(model, batch).cpu().numpy()
             if features is None:

@@ -16,7 +16,7 @@ from automl.errors import one_line
 from automl.search.slots import Slots
 from automl.training.away import NotHere, brought_here
 from automl.training.probe import probe_training
-from automl.training.workers import keep_to_share, set_threads, warm_process
+from automl.training.process import keep_to_share, set_threads, warm_process
 from automl.types import Probe, TrialSpec
 
 LONGEST_SECONDS = 120.0

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.config import RunRequest
-from automl.data.prepare import load_prepared
+from automl.data.prepared import load_prepared
 from automl.errors import CheckpointError, InternalError, RunFolderError
 from automl.leaderboard.content_checks import check_split
 from automl.leaderboard.evidence import Evidence

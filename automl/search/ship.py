@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 from automl.leaderboard.busy import disturbance
 from automl.leaderboard.kept import KeptRun
 from automl.leaderboard.store import RunFolder, write_atomically
@@ -15,7 +15,7 @@ from automl.models.base import ModelFamily
 from automl.registry import get_part
 from automl.tasks.base import Task
 from automl.training.measure import ROWS, measure_model
-from automl.training.workers import trial_device
+from automl.training.process import trial_device
 from automl.types import Contender, PreparedData, TrialResult
 
 MODEL_FACTS = "automl.json"

@@ -10,7 +10,7 @@ import numpy as np
 
 from automl.data.images import data_uri
 from automl.data.pieces import rows_at
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 from automl.leaderboard.store import RunFolder, write_atomically
 from automl.registry import get_part
 from automl.tasks.base import Task

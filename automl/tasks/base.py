@@ -91,6 +91,13 @@ class Task(ABC):
     ) -> dict[str, torch.Tensor]:
         """A batch padded to its longest row. padding: the value that fills each field."""
 
+    def unpack(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Model inputs from a collated batch that is on its device; here they are the same.
+
+        What takes less room before it is computed further moves so, and the device computes it.
+        """
+        return batch
+
     variations: frozenset[str] = frozenset()
     """Which of VARIATIONS (variations.py) its recipes may have; none here. Never for evaluation."""
 

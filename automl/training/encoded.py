@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.pieces import pieces
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 from automl.models.base import ModelFamily
 from automl.storage.bundle import build_once
 from automl.tasks.base import Task

@@ -9,19 +9,34 @@ overlap with the backward pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed import Store
 
 from automl.training.context import Context
 
+EXCHANGE_SECONDS = 600
+"""So long a worker waits for another; a process that died is noticed at once."""
 BUCKET_VALUES = 8 * 2**20
 """So many gradients are exchanged at a time: 32 MiB of float32."""
 
 
+def join_workers(device: torch.device, rank: int, world: int, store: Store) -> None:
+    """Take part in the exchange of all workers, over what their devices exchange with; all have the same store."""
+    distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=store,
+        rank=rank,
+        world_size=world,
+        timeout=timedelta(seconds=EXCHANGE_SECONDS),
+    )
+
+
 def tells_of_a_broken_exchange(problem: BaseException) -> bool:
     """Whether another worker is gone, in the words of a backend: those in which models in shards exchange."""
-    if isinstance(problem, torch.distributed.DistError):
+    if isinstance(problem, distributed.DistError):
         return True
     return isinstance(problem, RuntimeError) and "/gloo/" in str(problem)
 

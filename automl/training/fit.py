@@ -34,6 +34,7 @@ from automl.training.exchange import any_worker
 from automl.training.frozen_prefix import NotStored, StoredActivations, StoreKey, store_activations
 from automl.training.memory import RowsAtOnce
 from automl.training.optimizer import BlockwiseOptimizer
+from automl.training.process import batch_on_device
 from automl.training.recipe import Recipe
 from automl.training.sharding import is_sharded, shard_model, whole
 from automl.training.step import GradientStep
@@ -188,11 +189,10 @@ class Training:
 
     def _make_batch(self, part: EncodedPart, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         labels = None if part.labels is None else part.labels[indices]
-        batch = self.task.collate(part.rows(indices), labels, self.padding)
         stored = self._activations.get(id(part.offsets))  # which parts of the same stored rows share
         if self._cut is not None and stored is not None:
             self._cut.prefix.activations = stored.batch(part.stored(indices), self.device)
-        return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        return batch_on_device(self.task, part.rows(indices), labels, self.padding, self.device)
 
     # -- the loop ----------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from automl.models.blocks import Blocks
 from automl.storage.bundle import build_once
 from automl.tasks.base import Task
 from automl.training.encoded import EncodedPart, sorted_batches
+from automl.training.process import batch_on_device, to_device
 from automl.types import Part
 
 QUOTA_BYTES = 8 * 2**30
@@ -56,20 +57,13 @@ class StoredActivations:
     def batch(self, indices: NDArray[np.int64], device: torch.device) -> Tensor:
         """What the block put out for these rows: (rows, longest, width), zero where a row is shorter, or items."""
         if not self.ragged:
-            return _on_device(np.ascontiguousarray(self.values[indices]), self.dtype, device)
+            return to_device(torch.from_numpy(np.ascontiguousarray(self.values[indices])), device).view(self.dtype)
         longest = int(np.diff(self.offsets)[indices].max())
         filled = np.zeros((len(indices), longest, *self.values.shape[1:]), dtype=self.values.dtype)
         for place, index in enumerate(indices):
             row = self.values[self.offsets[index] : self.offsets[index + 1]]
             filled[place, : len(row)] = row
-        return _on_device(filled, self.dtype, device)
-
-
-def _on_device(values: NDArray[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
-    tensor = torch.from_numpy(values)
-    if device.type == "cuda":
-        tensor = tensor.pin_memory()  # from other memory the copy would wait for the device, and the device for it
-    return tensor.to(device, non_blocking=True).view(dtype)
+        return to_device(torch.from_numpy(filled), device).view(self.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +127,7 @@ def store_activations(
         store: np.memmap[Any, Any] | None = None
         offsets = part.offsets
         for indices in sorted_batches(part.lengths, _BUILD_ROWS):
-            batch = {k: v.to(device) for k, v in task.collate(part.rows(indices), None, padding).items()}
+            batch = batch_on_device(task, part.rows(indices), None, padding, device)
             with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
                 output = blocks.run_until(depth, batch).cpu().contiguous()
             kind, view = _AS_NUMPY[output.dtype]

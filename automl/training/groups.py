@@ -23,22 +23,20 @@ from automl.errors import one_line
 from automl.leaderboard.store import RunFolder
 from automl.training.away import NotHere, brought_here, state_kept, told_not_here
 from automl.training.clock import SlotClock
+from automl.training.exchange import EXCHANGE_SECONDS
 from automl.training.memory import OUT_OF_MEMORY
+from automl.training.process import keep_to_share, trial_device, warm_process
 from automl.training.sharding import with_fewer_rows
 from automl.training.standing_group import run_in_standing_group
 from automl.training.workers import (
-    EXCHANGE_SECONDS,
     ExchangeBroken,
     TrainsSpec,
     TrialContext,
     WorkerLost,
-    keep_to_share,
     own_log,
     told_as_json,
     told_so_far,
     train_spec,
-    trial_device,
-    warm_process,
 )
 from automl.types import TrialSpec
 
@@ -103,9 +101,10 @@ def run_group(
 
     def worker(config: Mapping[str, Any]) -> None:
         from ray.train import get_context, report
+        from ray.train.torch import get_device
 
         spec, rank = brought_here(TrialSpec.from_json(config["spec"])), get_context().get_world_rank()
-        warm_process(spec.contender.adaptation)
+        warm_process(spec.contender.adaptation, get_device())
         keep_to_share(worker_resources.get("GPU", 0.0))
         with own_log(spec, rank), state_kept(spec, told_as_json(report), rank) as send:
             train(spec, workers, send, TrainContext)

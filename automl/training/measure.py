@@ -17,6 +17,7 @@ from automl.tasks.base import Task
 from automl.training.encoded import EncodedPart
 from automl.training.load import load_since, read_now
 from automl.training.memory import is_out_of_memory
+from automl.training.process import batch_on_device
 from automl.types import Schema
 
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ def batch_of(
 ) -> dict[str, torch.Tensor]:
     """Raw rows as one batch of model inputs on the device."""
     part = EncodedPart.of(task.encode(rows, schema, processor, limits))
-    collated = task.collate(part.rows(np.arange(rows.num_rows)), None, padding)
-    return {name: value.to(device) for name, value in collated.items()}
+    return batch_on_device(task, part.rows(np.arange(rows.num_rows)), None, padding, device)
 
 
 def time_answers(

@@ -14,8 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
-_ALLOCATION_FAILED = re.compile(r"DefaultCPUAllocator: can't allocate memory|^could not create a primitive$")
-"""What a plain RuntimeError says where the host's memory ends: torch's allocator, or oneDNN before it gets so far."""
+_ALLOCATION_FAILED = re.compile(
+    r"DefaultCPUAllocator: can't allocate memory|^could not create a primitive$"
+    r"|CUDA error: out of memory|CU(BLAS|DNN|SPARSE)_STATUS_ALLOC_FAILED|Cuda failure \d+ 'out of memory'"
+)
+"""What a plain RuntimeError says where memory ends: torch's allocator on the host, or oneDNN before it gets so far;
+CUDA itself and its libraries, which take what they need of a GPU beside torch's allocator (the last is NCCL's)."""
 
 
 class NotOneRow(MemoryError):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from automl.models.blocks import Blocks
 from automl.training.recipe import Recipe
-from automl.training.sharding import cut_like, whole
+from automl.training.sharding import cut_like
 from automl.training.unfreezing import Unfreezing
 
 
@@ -74,9 +75,10 @@ class BlockwiseOptimizer:
             else:
                 self._inner.add_param_group(group)
 
-    def step(self, progress: float, scaler: torch.amp.GradScaler | None = None) -> float:
+    def step(self, progress: float, scaler: torch.amp.GradScaler | None = None) -> Tensor:
         """Clip, take one step at this progress, clear the gradients; the gradient norm before clipping.
 
+        The norm stays on the device: reading it would wait for the backward pass.
         scaler: what the loss was scaled with; it leaves out a step whose gradients overflowed in float16.
         """
         assert self._inner is not None
@@ -87,11 +89,11 @@ class BlockwiseOptimizer:
             learning.extend(group["params"])
         scaler = scaler or torch.amp.GradScaler(enabled=False)
         scaler.unscale_(self._inner)
-        norm = torch.nn.utils.clip_grad_norm_(learning, self._recipe.gradient_clip)
+        norm: Tensor = torch.nn.utils.clip_grad_norm_(learning, self._recipe.gradient_clip)
         scaler.step(self._inner)
         scaler.update()
         self._inner.zero_grad(set_to_none=True)
-        return float(whole(norm))
+        return norm
 
     def skip(self) -> None:
         """Drop the gradients of a step whose loss was no number."""

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from automl.data.pieces import rows_at
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 from automl.data.write import write_arrow
 from automl.provenance import memory_bytes
 from automl.registry import get_part
@@ -25,8 +25,9 @@ from automl.training.clock import SlotClock
 from automl.training.evaluation import Alone, score_rows, standard_error
 from automl.training.fit import Training
 from automl.training.memory import peak_memory_bytes, reset_peak_memory
+from automl.training.process import free_memory, trial_device
 from automl.training.stream import batch_stream
-from automl.training.workers import describe_place, free_memory, how_it_failed, trial_device
+from automl.training.workers import describe_place, how_it_failed
 from automl.types import Part, Probe, TrialSpec
 
 SLOW_SECONDS = 30.0

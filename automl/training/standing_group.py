@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -26,20 +25,18 @@ from automl.leaderboard.store import RunFolder
 from automl.training.away import NotHere, brought_here, state_kept
 from automl.training.clock import SlotClock
 from automl.training.context import Report
+from automl.training.exchange import join_workers
+from automl.training.process import keep_to_share, trial_device, warm_process
 from automl.training.workers import (
-    EXCHANGE_SECONDS,
     ExchangeBroken,
     TrainsSpec,
     TrialContext,
     WorkerLost,
     how_it_failed,
-    keep_to_share,
     own_log,
     told_as_json,
     told_so_far,
     train_spec,
-    trial_device,
-    warm_process,
 )
 from automl.types import TrialSpec
 
@@ -68,19 +65,13 @@ class _GroupContext(TrialContext):
             raise _Stopped
 
 
-def _join(rank: int, world: int, store: TCPStore) -> None:
-    backend = "nccl" if trial_device().type == "cuda" else "gloo"
-    timeout = timedelta(seconds=EXCHANGE_SECONDS)
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=timeout)
-
-
 class _Rank:
     """A rank above 0, in a process of its own."""
 
     def __init__(self, rank: int, world: int, host: str, port: int, gpus: float) -> None:
         keep_to_share(gpus)
         self._rank, self._world = rank, world
-        _join(rank, world, TCPStore(host, port, world, is_master=False))
+        join_workers(trial_device(), rank, world, TCPStore(host, port, world, is_master=False))
 
     def train(self, spec_json: dict[str, Any]) -> None:
         context = partial(_GroupContext, rank=self._rank, world=self._world)
@@ -118,7 +109,7 @@ class _Group:
             .remote(rank, workers, store.host, store.port, resources.get("GPU", 0.0))
             for rank in range(1, workers)
         ]
-        _join(0, workers, store)
+        join_workers(trial_device(), 0, workers, store)
         return cls(actors, store)
 
     def dissolve(self) -> None:

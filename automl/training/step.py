@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from automl.tasks.base import Loss
 from automl.training.context import Context
@@ -27,6 +27,23 @@ def seed_dropout(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
+
+
+def read_later(value: Tensor) -> Callable[[], float]:
+    """What returns a value of one number, waiting for no more than that: work given to the device later goes on."""
+    value = value.detach()
+    if value.device.type != "cuda":
+        return lambda: float(value)
+    on_host = torch.empty((), dtype=value.dtype, pin_memory=True)
+    on_host.copy_(value, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record(torch.cuda.current_stream(value.device))
+
+    def read() -> float:
+        arrived.synchronize()
+        return float(on_host)
+
+    return read
 
 
 class GradientStep:
@@ -99,11 +116,13 @@ class GradientStep:
         if not counts:  # a worker without a row still has gradients to exchange: zeros
             own = np.zeros(1, np.int64)
         seed_dropout(place_seed(self._seed, seen, self._context.rank), self._context.device)
-        total, most = 0.0, -(-len(indices) // self._context.world) if self._sharded else len(own)
+        most = -(-len(indices) // self._context.world) if self._sharded else len(own)
+        losses = []
         try:
             for chosen in self.at_once.split(own, most):
                 weight = len(chosen) / len(indices) if counts else 0.0
-                total += self._add_gradients(indices, chosen if len(chosen) else own[:1], seen, weight)
+                losses.append(self._add_gradients(indices, chosen if len(chosen) else own[:1], seen, weight))
+            return False, sum(read() for read in losses)
         except Exception as problem:
             if not is_out_of_memory(problem):
                 raise
@@ -112,15 +131,16 @@ class GradientStep:
                 where = f"in training, at {seen:,} samples with {tried} rows at a time"
                 raise MemoryError(f"out of memory {where} on worker {self._context.rank}") from problem
             return True, 0.0
-        return False, total
 
     def _add_gradients(
         self, indices: NDArray[np.int64], chosen: NDArray[np.int64], seen: int, weight: float
-    ) -> float:
+    ) -> Callable[[], float]:
+        """What reads the loss of these rows, once everything is under way."""
         batch, targets = self._batches.batch(indices, chosen, seen)
         with torch.autocast(self._context.device.type, self._autocast, enabled=self._autocast is not None):
             outputs = self._forward(**batch)
             loss = torch.stack([share * self._loss(outputs, labels) for share, labels in targets]).sum()
         loss = loss if weight == 1.0 else loss * weight
+        reading = read_later(loss)
         self.scaler.scale(loss * self._context.world if self._sharded else loss).backward()
-        return float(loss.detach())
+        return reading

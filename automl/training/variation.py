@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.data.pieces import rows_at
-from automl.data.prepare import read_training_rows
+from automl.data.prepared import read_training_rows
 from automl.models.base import ModelFamily
 from automl.tasks.base import Generators, Task
 from automl.training.encoded import EncodedPart

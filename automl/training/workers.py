@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
 import math
-import os
-import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from functools import cache, partial
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
@@ -21,77 +17,21 @@ from torch import Tensor
 
 from automl.errors import AutoMLError, is_full_disk, one_line
 from automl.leaderboard.store import RunFolder
-from automl.registry import parts
-from automl.tasks.base import Task
-from automl.training.adapters import import_for
 from automl.training.clock import SlotClock
 from automl.training.context import Outcome, Report
 from automl.training.exchange import tells_of_a_broken_exchange
 from automl.training.fit import Diverged, Training
 from automl.training.memory import NotOneRow, is_out_of_memory, peak_memory_bytes, reset_peak_memory
+from automl.training.process import free_memory, set_threads, trial_device
 from automl.training.resources import Meter, of_all_workers
 from automl.types import TrialSpec
 
 DISK_FULL = "disk_full"
 """How a training says that it has to wait for space: it is no result, and it runs again."""
-EXCHANGE_SECONDS = 600
-"""So long a worker waits for another; a process that died is noticed at once."""
 LOOK_SECONDS = 5.0
 """How often a worker asks whether its node is about to be taken away."""
 KNOWN_TO_ALL = (Diverged, NotOneRow)
 """What every worker of a training raises at the same point."""
-
-
-def trial_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def warm_process(adaptation: str) -> None:
-    """Import what a training needs, before its clock starts.
-
-    Seconds of importing would be charged to whichever contender happens to be the first in a new process.
-    """
-
-    from automl.models.base import ModelFamily
-
-    parts("automl.tasks", Task)  # type: ignore[type-abstract]
-    parts("automl.models", ModelFamily)  # type: ignore[type-abstract]
-    import_for(adaptation)
-    device = trial_device()
-    torch.ones(8, 8, device=device, requires_grad=True).matmul(torch.ones(8, 8, device=device)).sum().backward()
-    _keep_what_is_imported()
-
-
-@cache
-def _keep_what_is_imported() -> None:
-    """Spare collections between trainings a look at the 240,000 objects of imports: 0.3 s each, now 0.03."""
-    gc.collect()
-    gc.freeze()
-
-
-def free_memory() -> None:
-    """Give back what the training before left in this process, however it ended.
-
-    Ray runs each training in a new thread, and glibc keeps a heap a thread: without trimming, a process that
-    serves trial after trial grows by hundreds of megabytes.
-    """
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # a C library without malloc_trim
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def keep_to_share(gpus: float) -> None:
-    """Let a process that shares its GPU run out of memory at its own share, before it takes from the others."""
-    if torch.cuda.is_available() and 0 < gpus < 1:
-        torch.cuda.set_per_process_memory_fraction(gpus)
-
-
-def set_threads() -> None:
-    """As many torch threads as the trial has CPUs; Ray puts their number into OMP_NUM_THREADS."""
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1") or 1)))
 
 
 class ExchangeBroken(Exception):

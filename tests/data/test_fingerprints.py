@@ -10,7 +10,8 @@ from PIL import Image
 
 from automl.config import make_request
 from automl.data.fingerprints import row_problem
-from automl.data.prepare import prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import read_part
 from tests.pictures import write_pictures
 from tests.toys import prepared_messages
 

@@ -9,7 +9,8 @@ import pytest
 
 from automl.config import make_request
 from automl.data.folds import FOLDS, cut_folds, describe_folds, read_fold
-from automl.data.prepare import load_prepared, prepare, read_part, read_training_rows
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared, read_part, read_training_rows
 from automl.data.split import row_digests
 from automl.errors import DataError, RequestError
 

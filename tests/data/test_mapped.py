@@ -18,7 +18,8 @@ from automl.config import make_request
 from automl.data.load import load_parts
 from automl.data.mapped import mapped, mapped_bytes
 from automl.data.pieces import pieces, rows_at, taken
-from automl.data.prepare import prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import read_part
 from automl.data.write import write_json, write_rows
 from automl.errors import DataError
 

@@ -11,7 +11,8 @@ import pytest
 
 from automl.config import make_request
 from automl.data.near import alike_pictures, alike_texts
-from automl.data.prepare import load_prepared, prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared, read_part
 from automl.data.profile import inspect
 from automl.errors import DataError, RequestError
 from automl.types import Finding, PreparedData

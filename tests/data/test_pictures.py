@@ -17,7 +17,8 @@ from automl.config import make_request
 from automl.data import images
 from automl.data.images import decode, look_at, read_rgb, thumbnail
 from automl.data.load import load, read_rows
-from automl.data.prepare import load_prepared, prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared, read_part
 from automl.data.profile import Inspection, inspect
 from automl.errors import DataError, RequestError
 from automl.types import Finding, Part, PreparedData

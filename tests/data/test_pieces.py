@@ -12,7 +12,8 @@ from automl.config import make_request
 from automl.data.columns import codes_of, fold_space
 from automl.data.load import load
 from automl.data.pieces import by_pieces, pieces, taken, telling
-from automl.data.prepare import prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import read_part
 from automl.data.profile import inspect
 
 

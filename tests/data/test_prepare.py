@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from automl.config import make_request
-from automl.data.prepare import TEST_LABELS, load_prepared, prepare, read_part
+from automl.data.prepare import TEST_LABELS, prepare
+from automl.data.prepared import load_prepared, read_part
 from automl.data.write import write_rows
 from automl.errors import DataError, RequestError
 

@@ -4,7 +4,8 @@ import pyarrow as pa
 import pytest
 
 from automl.config import make_request
-from automl.data.prepare import TEST_LABELS, prepare, read_part
+from automl.data.prepare import TEST_LABELS, prepare
+from automl.data.prepared import read_part
 from automl.data.slices import MISSING, OTHERS, TEST_SLICES, slices_of
 from automl.data.write import write_rows
 from automl.errors import DataError

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from automl.config import make_request
-from automl.data.prepare import load_prepared, prepare
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared
 from automl.registry import get_part
 from automl.search.contest import data_facts, draw_up, find_spaces
 from automl.tasks.base import Task

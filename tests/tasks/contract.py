@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 from automl.leaderboard.store import RunFolder
 from automl.metrics import get_metric
 from automl.models.base import ModelFamily
@@ -57,7 +57,7 @@ class TaskContract:
     def batch(self, world: World, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
         padding = world.family.padding(world.family.load_processor(world.contender.checkpoint))
         labels = self.task.labels(read_part(world.prepared.directory, "train"), world.prepared.schema)
-        return self.task.collate(self.encoded(world).rows(rows), labels[rows], padding)
+        return self.task.unpack(self.task.collate(self.encoded(world).rows(rows), labels[rows], padding))
 
     def serve(self, world: World, directory: Path) -> list[Any]:
         """What a shipped model answers to the validation rows without us."""

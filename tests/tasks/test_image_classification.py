@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from automl.config import make_request
-from automl.data.prepare import load_prepared, prepare
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared
 from automl.errors import DataError
 from automl.search.contest import data_facts
 from automl.search.space import load_space
@@ -46,7 +47,9 @@ class TestImageClassification(TaskContract):
         rows = [{name: values[i : i + 1] for name, (values, _) in fields.items()} for i in range(5)]
         pictures = [Image.open(path).convert("RGB") for path in table["image"].to_pylist()]
         wanted = processor(images=pictures, return_tensors="pt")["pixel_values"]
-        torch.testing.assert_close(self.task.collate(rows, None, {})[PIXELS], wanted, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            self.task.unpack(self.task.collate(rows, None, {}))[PIXELS], wanted, atol=1e-5, rtol=0
+        )
 
     def test_varied_pictures_are_learnt_from_and_their_activations_not_stored(
         self, world: World, tmp_path: Path

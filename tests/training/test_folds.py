@@ -13,7 +13,8 @@ import torch
 
 from automl.config import make_request
 from automl.data.folds import read_fold
-from automl.data.prepare import load_prepared, prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared, read_part
 from automl.data.write import write_arrow
 from automl.training.clock import SlotClock
 from automl.training.encoded import EncodedPart

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from automl.config import make_request
-from automl.data.prepare import load_prepared, prepare
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared
 from automl.models.blocks import Blocks
 from automl.training import frozen_prefix
 from automl.training.clock import SlotClock

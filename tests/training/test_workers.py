@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from automl.errors import CheckpointError
-from automl.training import workers
+from automl.training import process, workers
 from automl.training.context import Outcome
 from automl.training.fit import Diverged, Training
 from automl.training.workers import train_spec
@@ -91,12 +91,12 @@ def test_what_is_imported_is_left_out_of_collections_and_what_trainings_leave_is
     class Left:
         """Garbage that only a collection frees: it holds itself."""
 
-    workers.warm_process("full")
+    process.warm_process("full")
     assert gc.get_freeze_count() > 10_000
     left = Left()
     left.itself = left  # type: ignore[attr-defined]
     gone = weakref.ref(left)
     del left
-    workers.warm_process("full")
-    workers.free_memory()
+    process.warm_process("full")
+    process.free_memory()
     assert gone() is None
