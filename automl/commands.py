@@ -89,7 +89,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
 def extend(arguments: argparse.Namespace) -> int:
     from automl import api
-    from automl.config import parse_duration, split_names
+    from automl.config import parse_duration, split_models
     from automl.progress import LiveView
 
     trials = (arguments.trials or "").removeprefix("+")
@@ -101,7 +101,7 @@ def extend(arguments: argparse.Namespace) -> int:
         seconds = parse_duration(arguments.budget.removeprefix("+")) if arguments.budget is not None else None
     except ValueError as error:
         raise RequestError(f"--budget is {arguments.budget!r}", str(error), "Correct it") from None
-    models: Any = split_names((arguments.models or "").removeprefix("+")) or ()
+    models: Any = split_models((arguments.models or "").removeprefix("+")) or ()
     with contextlib.redirect_stdout(sys.stderr):
         found = api.extend(
             arguments.run,
@@ -178,7 +178,7 @@ def _publish(run: Path | str, as_json: bool) -> int:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    from automl.config import READING, split_names
+    from automl.config import READING, split_models
     from automl.data.page import check_page_file, write_page
     from automl.data.profile import inspect as inspect_data
 
@@ -188,7 +188,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     asked = {name: value for name, value in _options(arguments).items() if name not in (*READING, "models")}
     _check_task(arguments.task)
     found = inspect_data(**asked, label_errors=arguments.label_errors, options=_reading(arguments))
-    models: Any = split_names(arguments.models or "")
+    models: Any = split_models(arguments.models or "")
     if models:
         from automl.models.text_limits import against_limits
 

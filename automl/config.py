@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import os
 import re
@@ -37,9 +38,14 @@ def parse_duration(value: object) -> float | None:
 
 
 def split_names(value: object) -> object:
-    """A comma-separated string as a tuple of names; other values unchanged."""
+    """A comma-separated string as a tuple of names; other values unchanged.
+
+    A name that holds a comma stands in quotation marks: '"Review, text",title'.
+    """
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        quoted = '"' in value and value.count('"') % 2 == 0 and "\n" not in value
+        cells = next(csv.reader([value], skipinitialspace=True), []) if quoted else value.split(",")
+        return tuple(part.strip() for part in cells if part.strip())
     if isinstance(value, Path):
         return (str(value),)
     if isinstance(value, list | tuple):
@@ -62,6 +68,11 @@ WorkersMode = Literal["train", "group"]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 PathText = Annotated[str, BeforeValidator(spell_path)]
 Duration = Annotated[float | None, BeforeValidator(parse_duration)]
+
+
+def split_models(value: object) -> object:
+    """The same for models; the path of one that is there may hold commas."""
+    return (value,) if isinstance(value, str) and "," in value and Path(value).is_dir() else split_names(value)
 
 
 class RunRequest(BaseModel):
@@ -100,7 +111,9 @@ class RunRequest(BaseModel):
     )
     task: str | None = Field(None, description="the task (guessed from the data)")
     metric: str | None = Field(None, description="the metric that decides (guessed from the data)")
-    models: Names = Field((), description="hub ids, local folders, or package:NAME, comma-separated")
+    models: Annotated[tuple[str, ...], BeforeValidator(split_models)] = Field(
+        (), description="hub ids, local folders, or package:NAME, comma-separated"
+    )
     adapt: Names = Field(("full",), description="how to adapt each model: full, frozen, lora")
     trials: int | None = Field(None, ge=1, description=f"trials per contender (default {DEFAULT_TRIALS})")
     budget: Duration = Field(None, description="device time per contender instead of --trials, such as 20m")
@@ -214,8 +227,8 @@ class RunRequest(BaseModel):
             raise ValueError("--shard and --compile are both given; models in shards are not compiled: leave one out")
         if not self.adapt:
             raise ValueError("--adapt names no adaptation; expected some of full, frozen, lora")
-        if self.text is not None and not 1 <= len(self.text) <= 2:
-            raise ValueError(f"--text names {len(self.text)} columns; expected one or two")
+        if self.text is not None and not self.text:
+            raise ValueError("--text names no column; expected one or two")
         if self.notify is not None and not self.notify.startswith(("http://", "https://")):
             raise ValueError("--notify is no address of a webhook; expected https://...")
         if self.mlflow is not None and "@" in self.mlflow.partition("://")[2].partition("/")[0]:

@@ -55,7 +55,7 @@ def test_all_problems_of_a_request_are_told_at_once() -> None:
     ("values", "said"),
     [
         ({"trials": 4, "budget": "5m"}, "--trials and --budget"),
-        ({"text": "a,b,c"}, "3 columns"),
+        ({"text": ","}, "names no column"),
         ({"models": "one,one"}, "only once"),
         ({"adapt": ","}, "no adaptation"),
     ],
@@ -126,3 +126,12 @@ def test_a_path_may_begin_in_the_home_folder_and_be_a_path_object(monkeypatch: p
     request = make_request({"source": Path("~/rows.csv"), "out": "~/runs/one", "models": [Path("bert"), "hub/name"]})
     assert (request.source, request.out) == ("/home/someone/rows.csv", "/home/someone/runs/one")
     assert request.models == ("bert", "hub/name")
+
+
+def test_a_name_that_holds_a_comma_stands_in_quotation_marks_or_is_a_folder(tmp_path: Path) -> None:
+    request = make_request({"source": "a.csv", "slice": '"place, country", age', "text": ["Review, text"]})
+    assert (request.slice, request.text) == (("place, country", "age"), ("Review, text",))
+    (tmp_path / "a, b").mkdir()
+    for models, expected in ((str(tmp_path / "a, b"), (str(tmp_path / "a, b"),)), ("one, two", ("one", "two"))):
+        assert make_request({"source": "a.csv", "models": models}).models == expected
+    assert make_request({"source": "a.csv", "text": 'the "best, one'}).text == ('the "best', "one")

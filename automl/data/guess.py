@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from automl.data.columns import Column
 from automl.data.part_words import says_parts
-from automl.errors import DataError
+from automl.errors import DataError, RequestError
 
 MOST_CLASSES = 1000
 TASKS = {
@@ -71,6 +71,27 @@ def find_column(name: str, names: Sequence[str], option: str, source: str) -> st
         f"one of its columns: {listed}",
         f"Name it with {option}",
     )
+
+
+def named_texts(names: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that --text names; commas that stand in a column's own name part no two.
+
+    Raises RequestError for more than two.
+    """
+    found, rest = [], list(names)
+    own = {tuple(part.strip() for part in column.split(",") if part.strip()): column for column in columns}
+    while rest and not set(rest) <= set(columns):
+        size = next((size for size in range(len(rest), 1, -1) if tuple(rest[:size]) in own), 1)
+        found.append(own[tuple(rest[:size])] if size > 1 else rest[0])
+        rest = rest[size:]
+    found += rest
+    if len(found) > 2:
+        raise RequestError(
+            f"--text names {len(found)} columns: {', '.join(found)}",
+            "one column, or two",
+            "Change --text; a name that holds a comma stands in quotation marks",
+        )
+    return tuple(found)
 
 
 def guess_roles(

@@ -13,7 +13,7 @@ from automl.config import make_request
 from automl.data.boxes import find_box_flaws
 from automl.data.columns import Codes, Column, describe
 from automl.data.drift import find_drift
-from automl.data.guess import Roles, find_column, guess_roles
+from automl.data.guess import Roles, find_column, guess_roles, named_texts
 from automl.data.image_bytes import HELD, with_image_files
 from automl.data.image_column import ImageColumn, guess_image, locate_images
 from automl.data.images import Look
@@ -131,11 +131,10 @@ def inspect(
     """
     from automl.data.draft import foreseen, looked_at  # which are built on this module
 
-    columns = [name.strip() for name in text.split(",") if name.strip()] if isinstance(text, str) else text
     names, held = told_apart({"train": source, "validation": validation, "test": test})
     request = make_request(
         {"source": names["train"], "validation": names.get("validation"), "test": names.get("test")}
-        | {"target": target, "text": columns or None, "image": image, "group": group, "split": split}
+        | {"target": target, "text": text or None, "image": image, "group": group, "split": split}
         | asked
     )
     loaded = load_parts(request.source, request.validation, request.test, options, held=held)
@@ -162,6 +161,7 @@ def inspect_parts(
 
     levels: where the user says so, instead of what the training images hold.
     """
+    text = None if text is None else named_texts(text, parts["train"].table.column_names)
     _check_names(parts["train"], {"--target": target, "--image": image, "--group": group}, text)
     parts, held = with_image_files(parts, image, text is not None, unpack_in)
     parts = without_lists_of_one(parts)
@@ -204,18 +204,23 @@ def inspect_parts(
     classified = roles.task in _CLASSIFIED
     for name, found in looks.items():
         findings += find_picture_flaws(keyed[name], found, parts[name].table[compared[0]].to_pylist(), levels)
-    for part in keyed.values():
+    labelled = {
+        name: part for name, part in keyed.items() if name == "train" or not _lacks_labels(part, keyed["train"])
+    }
+    for name in [name for name in keyed if name not in labelled]:
+        findings += _without_labels(keyed["train"], keyed[name], compared)
+    for part in labelled.values():
         findings += find_box_flaws(part, looks.get(part.name, ()))
         findings += find_repeats(part, compared, classified)
-    findings += find_overlaps(keyed, compared)
-    nearly, near = find_near(keyed, compared, looks) if roles.inputs else ([], {})
+    findings += find_overlaps(labelled, compared)
+    nearly, near = find_near(labelled, compared, looks) if roles.inputs else ([], {})
     findings += nearly
-    findings += find_groups(keyed, columns, group)
-    findings += find_drift(keyed, columns, roles, looks)
-    findings += find_flaws(parts, keyed, columns, roles, classified)
-    findings += find_sentinels(keyed["train"], columns, roles)
+    findings += find_groups(labelled, columns, group)
+    findings += find_drift(labelled, columns, roles, looks)
+    findings += find_flaws({name: parts[name] for name in labelled}, labelled, columns, roles, classified)
+    findings += find_sentinels(labelled["train"], columns, roles)
     if not pictured:
-        findings += [finding for part in keyed.values() for finding in find_languages(part, roles.inputs)]
+        findings += [finding for part in labelled.values() for finding in find_languages(part, roles.inputs)]
     return Inspection(
         parts=parts,
         keyed=keyed,
@@ -229,6 +234,27 @@ def inspect_parts(
         unpacked=held if pictured and pictured.name == held else None,
         levels=levels if looks else None,
     )
+
+
+def _lacks_labels(part: Keyed, train: Keyed) -> bool:
+    """Whether no row of a part has a label, though training rows have."""
+    if train.labels is None or train.unlabelled.all():
+        return False
+    return part.labels is None or bool(part.unlabelled.all())
+
+
+def _without_labels(train: Keyed, part: Keyed, compared: Sequence[str]) -> list[Finding]:
+    """That a part is left aside, and which of its rows are known from training."""
+    aside = "this part is left aside"
+    known = find_overlaps({"train": train, part.name: part}, compared)
+    lacks = Finding(
+        kind="no_labels",
+        severity="note",
+        count=part.rows.table.num_rows,
+        what=f"{part.name}: no row has a label",
+        suggestion=f"{aside}; give labelled rows with --{part.name}, or others are split off train",
+    )
+    return [lacks, *(replace(finding, severity="note", suggestion=aside) for finding in known)]
 
 
 def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:

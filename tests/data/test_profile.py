@@ -7,7 +7,7 @@ import pytest
 
 from automl.data.profile import inspect
 from automl.data.write import write_rows
-from automl.errors import DataError
+from automl.errors import DataError, RequestError
 
 
 def rows_of(count, label=lambda n: "yes" if n % 2 else "no"):
@@ -189,3 +189,19 @@ def test_a_column_that_is_not_there_names_the_near_miss(tmp_path):
         inspect(path, target="lable", text=["txt"])
     with pytest.raises(DataError, match="both --target and --text"):
         inspect(path, target="label", text="label")
+
+
+def test_commas_in_a_columns_name_part_no_two(tmp_path):
+    path = tmp_path / "rows.csv"
+    header = '"Review, text",title,"a, b, c",label'
+    path.write_text(
+        header + "\n" + "".join(f"good {n} words here,t{n} one,u{n} two,{'xy'[n % 2]}\n" for n in range(20))
+    )
+    for named in ("Review, text", "Review,text", ["Review, text"]):
+        assert inspect(str(path), text=named).roles.inputs == ("Review, text",)
+    assert inspect(str(path), text="Review, text,title").roles.inputs == ("Review, text", "title")
+    assert inspect(str(path), text="title, a, b, c").roles.inputs == ("title", "a, b, c")
+    with pytest.raises(RequestError, match="--text names 3 columns: title, Review, text, label; one column, or two"):
+        inspect(str(path), text="title,Review, text,label")
+    with pytest.raises(DataError, match="no column 'Review'"):
+        inspect(str(path), text="Review,words")

@@ -107,3 +107,21 @@ def test_columns_of_one_name_are_numbered(tmp_path: Path, ending: str) -> None:
     read, read_as = read_rows(str(write(table, tmp_path / f"rows.{ending}")))
     assert read.to_pylist() == [{"text": "a", "text_2": "b", "text_2_2": "c", "label": "x"}]
     assert "'text' comes again and is named 'text_2'" in read_as.sentence()
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_a_split_whose_labels_are_all_missing_is_left_aside_and_another_is_cut(tmp_path: Path, part: str) -> None:
+    def of(word: str, labels: list[int]) -> pa.Table:
+        texts = [f"{word} {number * 7919 % 997} words" for number in range(len(labels))]
+        return with_features(pa.table({"text": texts, "label": labels}), {"label": CLASSES})
+
+    write(of("some", [number % 2 for number in range(60)]), tmp_path / "train.parquet")
+    path = write(of("other", [-1] * 20), tmp_path / f"{part}.parquet")
+    data = prepare(RunRequest(source=str(tmp_path)), tmp_path / "data")
+    assert data.schema.classes == ("neg", "pos")
+    assert sum(data.counts.values()) == 60
+    assert f"the source's own {part} split has no labels and is left aside" in data.assumptions
+    assert [finding.kind for finding in inspect(str(tmp_path)).findings] == ["no_labels"]
+    given = RunRequest(source=str(tmp_path / "train.parquet"), **{part: str(path)})
+    with pytest.raises(DataError, match="has no value in the column 'label'"):
+        prepare(given, tmp_path / "other")
