@@ -29,21 +29,23 @@ RECORD = "cleaning.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaned:
-    """What was written. rows: of each part, before and after."""
+    """What was written. rows: of each part, before and after. notes: what was understood of the source."""
 
     files: tuple[Path, ...]
     repairs: tuple[Repair, ...]
     rows: dict[str, tuple[int, int]]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
             "files": [str(file) for file in self.files],
+            "notes": list(self.notes),
             "rows": {part: {"before": before, "after": after} for part, (before, after) in self.rows.items()},
             "repairs": [repair.to_json() for repair in self.repairs],
         }
 
     def to_text(self) -> str:
-        lines = [repair.sentence() for repair in self.repairs] or ["nothing had to be repaired"]
+        lines = [*self.notes, *([repair.sentence() for repair in self.repairs] or ["nothing had to be repaired"])]
         lines += [f"{part}: {after:,} of {before:,} rows kept" for part, (before, after) in self.rows.items()]
         return "\n".join([*lines, *(f"written   {file}" for file in self.files)])
 
@@ -100,7 +102,10 @@ def write_cleaned(
         files.append(file)
         rows[name] = (table.num_rows, len(places))
     done = Cleaned(
-        files=(*files, _record(out)), repairs=tuple(r for r in mended + removed if r.part == "train"), rows=rows
+        files=(*files, _record(out)),
+        repairs=tuple(repair for repair in mended + removed if repair.part == "train"),
+        rows=rows,
+        notes=seen.parts["train"].read_as.notes,
     )
     _record(out).write_text(json.dumps(done.to_json(), ensure_ascii=False, indent=1), encoding="utf-8")
     return done

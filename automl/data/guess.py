@@ -157,7 +157,11 @@ def named_targets(columns: Sequence[Column], taken: Collection[str]) -> list[Col
 
 
 def _guess_target(columns: Sequence[Column], rows: int, taken: set[str]) -> tuple[str | None, str]:
-    for column in named_targets(columns, taken):
+    named = named_targets(columns, taken)
+    if named:
+        # a summary beside a score: of a text nothing can be learnt here
+        classes = [c for c in named if is_classes(c, rows)] if named[0].kind == "text" else []
+        column = (classes or named)[0]
         return column.name, f"its name says so ({_shape(column)})"
     free = [c for c in columns if c.name not in taken and c.kind not in ("empty", "date") and not _is_of_a_target(c)]
     free = [c for c in free if not (c.kind in ("number", "boolean") and says_parts(c.name))]

@@ -19,10 +19,14 @@ USUAL = frozenset({NAN, SPELLING})
 """How labels are read unless a user says otherwise; the names are those of repairs."""
 _NAN_WORDS = pa.array(["nan", "NaN", "<NA>", "NaT"])
 _NO_LABEL = frozenset(
-    {"n/a", "#n/a", "null", "unlabeled", "unlabelled", "not labeled", "not labelled", "no label", "no_label",
+    {"n/a", "null", "unlabeled", "unlabelled", "not labeled", "not labelled", "no label", "no_label",
      "nolabel", "missing", "not available", "undefined", "tbd", "todo"}
 )  # fmt: skip
-_MAYBE_NO_LABEL = frozenset({"unknown", "none", "na", "unk", "xx", "xxx", "not applicable"})
+_MAYBE_NO_LABEL = frozenset(
+    {"unknown", "none", "na", "unk", "xx", "xxx", "not applicable", "unbekannt", "keine angabe", "inconnu",
+     "desconocido", "desconhecido", "sconosciuto",
+     "\u043d\u0435\u0438\u0437\u0432\u0435\u0441\u0442\u043d\u043e", "\u672a\u77e5", "\u4e0d\u660e"}
+)  # fmt: skip
 _SIGNS = frozenset(string.punctuation + "–—…")
 _WHOLE = r"^([-+]?\d+)\.0+$"
 _DECIMAL = re.compile(r"[-+]?\d+(\.\d+)?")
@@ -112,10 +116,15 @@ def placeholders(classes: Iterable[str]) -> list[str]:
     words = known - signs
     # beside other signs, such as a +, a sign is a class
     found = signs if words and len(signs) <= 2 and "+" not in signs else set()
-    found |= {name for name in words if name.casefold() in _NO_LABEL}
+    found |= {name for name in words if _bare(name) in _NO_LABEL}
     if "-1" in known and _is_no_number(words - {"-1"}):
         found |= {"-1"}
     return sorted(found) if known - found else []
+
+
+def _bare(name: str) -> str:
+    """A name in lower case without marks around it, as in <unk>, (none) or n/a."""
+    return name.casefold().strip(string.punctuation + " ")
 
 
 def _is_no_number(others: set[str]) -> bool:
@@ -128,7 +137,7 @@ def _is_no_number(others: set[str]) -> bool:
 def unknowns(classes: Iterable[str]) -> list[str]:
     """Those of the classes that may stand for no label, or be classes: unknown, none."""
     known = set(classes)
-    found = {name for name in known if name.casefold() in _MAYBE_NO_LABEL}
+    found = {name for name in known if _bare(name) in _MAYBE_NO_LABEL}
     return sorted(found) if known - found else []
 
 

@@ -66,8 +66,10 @@ def joined(parts: Mapping[str, Rows], columns: Sequence[Column], taken: Sequence
     prefix = re.sub(r"[^\W_]*$", "", os.path.commonprefix(group)) if len(group) > 1 else ""
     names = [name.removeprefix(prefix) for name in group]
     target = _free_name(re.sub(r"[\W_]+$", "", prefix) or "label", table.column_names)
-    reason = f"{_listed(group)} of 0 and 1, of which one is 1 in every row, joined; another with --target"
-    return OneHot({part: _joined(rows, group, names, target) for part, rows in parts.items()}, target, reason)
+    note = f"{_listed(group)} of 0 and 1, of which one is 1 in every row, joined to {target!r}"
+    made = {part: _joined(rows, group, names, target) for part, rows in parts.items()}
+    made["train"] = made["train"].noting(f"{note} (--target names another)")
+    return OneHot(made, target, "it is joined from columns of 0 and 1")
 
 
 def _is_binary(column: Column) -> bool:

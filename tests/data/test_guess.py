@@ -66,6 +66,13 @@ def test_numbers_of_folds_and_flags_of_parts_are_no_targets(tmp_path):
     assert inspect(str(tmp_path / "rows.csv"), split="none").roles.target == "mood"
 
 
+def test_a_score_is_the_target_before_a_text_that_sums_up(tmp_path):
+    assert (
+        roles(tmp_path, Summary=[f"a short word on {n}" for n in range(120)], Score=cycled([1, 2, 3, 4, 5])).target
+        == "Score"
+    )
+
+
 def test_text_is_chosen_before_lists_of_numbers(tmp_path):
     columns = {
         "remark": texts(),

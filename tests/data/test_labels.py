@@ -101,6 +101,7 @@ def test_classes_that_stand_for_no_label(classes, found):
 
 def test_words_that_may_be_classes_are_a_repair_of_their_own():
     assert unknowns(["spam", "Unknown", "none"]) == ["Unknown", "none"]
+    assert unknowns(["spam", "<unk>", "(none)", "unbekannt"]) == ["(none)", "<unk>", "unbekannt"]
     assert unknowns(["unknown"]) == []
 
 

@@ -100,8 +100,8 @@ def test_the_text_of_lists_of_one_is_read_as_their_element(tmp_path):
 def test_columns_of_which_one_is_1_are_joined_and_said(tmp_path):
     prepared = run(tmp_path, one_hot("positive", "negative", "neutral"))
     assert (prepared.schema.target, prepared.schema.classes) == ("label", ("negative", "neutral", "positive"))
-    (line,) = [line for line in prepared.assumptions if line.startswith("target")]
-    assert "'positive', 'negative', 'neutral' of 0 and 1, of which one is 1 in every row, joined" in line
+    (line,) = [line for line in prepared.assumptions if "joined to 'label'" in line]
+    assert "'positive', 'negative', 'neutral' of 0 and 1, of which one is 1 in every row" in line
     assert prepared.class_counts["positive"] > 10
 
 
