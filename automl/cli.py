@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
 import sys
-import tempfile
-import time
-import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from automl import __version__
-from automl.errors import AutoMLError, MissingExtra, RequestError, UserError
+from automl.errors import MissingExtra, RequestError, UserError
 
-DONE, NO, MISTAKE, FAILURE, INTERRUPTED = 0, 1, 2, 3, 130
+DONE = 0
 
 # Optional packages and the extra that brings each (pyproject.toml).
 _EXTRAS = {name: "train" for name in ("torch", "transformers", "ray", "optuna", "safetensors", "tokenizers")}
@@ -38,6 +33,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(message, "", f"See {self.prog} --help")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(message)  # argparse itself says nothing where that fails
 
 
 def add_request_options(parser: argparse.ArgumentParser, *, source: bool = True) -> None:
@@ -320,80 +318,60 @@ def _unknown_options(parser: Parser, command: str, options: Sequence[str]) -> Re
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; no traceback reaches the user."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    from automl.streams import finish_output, prepare_streams
+
+    prepare_streams()
+    code, left = DONE, None
+    try:
+        code = _carry_out(list(sys.argv[1:] if arguments is None else arguments))
+    except SystemExit as exit:  # of --help and --version, whose text may still be on its way
+        left = exit
+    problem = finish_output()
+    if problem is not None and not isinstance(problem, BrokenPipeError) and code == DONE:
+        from automl.endings import unread
+
+        return unread(problem)
+    if left is not None:
+        raise left
+    return code
+
+
+def _carry_out(arguments: list[str]) -> int:
     parsed: argparse.Namespace | None = None
     try:
         parsed = parse(arguments)
         if not parsed.command:
             build_parser("").print_help()
             return DONE
+        if getattr(parsed, "json", False):
+            from automl.streams import expect_json
+
+            expect_json()
         from automl import commands
 
         return commands.carry_out(parsed)
-    except KeyboardInterrupt:
-        return _interrupted(parsed)
     except BrokenPipeError:  # the reader of our output left, as in `automl inspect x | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except UserError as error:
-        return _tell(error)
-    except ModuleNotFoundError as error:
+    except (KeyboardInterrupt, Exception) as error:
+        return _ended_by(error, parsed, arguments)
+
+
+def _ended_by(error: BaseException, parsed: argparse.Namespace | None, arguments: Sequence[str]) -> int:
+    from automl import endings
+    from automl.streams import output_is_lost
+
+    if isinstance(error, KeyboardInterrupt):
+        return endings.interrupted(parsed)
+    if isinstance(error, UserError):
+        return endings.refused(error)
+    if isinstance(error, ModuleNotFoundError):
         package = (error.name or "").partition(".")[0]
-        if package not in _EXTRAS:
-            return _failed(error, parsed, arguments)
-        return _tell(MissingExtra.of(package, _EXTRAS[package], f"automl {parsed.command if parsed else ''}".strip()))
-    except Exception as error:
-        return _failed(error, parsed, arguments)
-
-
-def _tell(error: AutoMLError) -> int:
-    from automl.terminal import safe
-
-    problems = error.problems if isinstance(error, RequestError) else ()
-    if len(problems) > 1:
-        listed = [f"  - {safe(problem)}" for problem in problems]
-        lines = [f"{len(problems)} options are wrong:", *listed, safe(error.todo)]
-    else:
-        lines = [safe(error)]
-    print("automl: " + "\n".join(lines), file=sys.stderr)
-    return error.exit_code
-
-
-def _interrupted(parsed: argparse.Namespace | None) -> int:
-    from automl.commands import run_directory
-
-    directory = run_directory(parsed) if parsed is not None else None
-    resumable = directory is not None and (directory / "request.yaml").exists()
-    advice = f"; go on with: automl resume {directory}" if resumable else ""
-    print(f"\ninterrupted{advice}", file=sys.stderr)
-    return INTERRUPTED
-
-
-def _failed(error: BaseException, parsed: argparse.Namespace | None, arguments: Sequence[str]) -> int:
-    """Write what a maintainer needs to know into a log, name it, and return exit code 3."""
-    from automl.commands import run_directory
-    from automl.provenance import environment
-    from automl.terminal import safe
-
-    name = time.strftime("automl-failure-%Y%m%d-%H%M%S.log")
-    directory = run_directory(parsed) if parsed is not None else None
-    logs = directory / "logs" if directory is not None and (directory / "logs").is_dir() else None
-    file = (logs or Path(tempfile.gettempdir())) / name
-    trace = "".join(traceback.format_exception(error))
-    lines = [
-        f"automl {' '.join(arguments)}",
-        "",
-        trace,
-        *(f"{k}: {v}" for k, v in environment().items()),
-    ]
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    said = str(error) if isinstance(error, AutoMLError) else f"{type(error).__name__}: {error}"
-    first = safe(said.strip().splitlines()[0] if said.strip() else type(error).__name__)
-    print(f"automl: {first}", file=sys.stderr)
-    print(f"This is our failure, not yours. The log to send: {file}", file=sys.stderr)
-    if directory is not None and (directory / "request.yaml").exists():
-        print(f"What was finished is kept; try: automl resume {directory}", file=sys.stderr)
-    return FAILURE
+        if package in _EXTRAS:
+            command = f"automl {parsed.command if parsed else ''}".strip()
+            return endings.refused(MissingExtra.of(package, _EXTRAS[package], command))
+    if isinstance(error, OSError) and error.filename is None and (problem := output_is_lost()) is not None:
+        return DONE if isinstance(problem, BrokenPipeError) else endings.unread(problem)
+    return endings.failed(error, parsed, arguments)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ LONGEST_FILE = 400
 LEVELS = {
     "errors": 0, "types": 0,
     "registry": 1, "config": 1, "metrics": 1, "provenance": 1,
-    "pages": 1,
+    "pages": 1, "streams": 1,
     "data": 2, "tracking": 2, "storage": 2,
     "leaderboard": 3,
     "tasks": 4, "models": 4,
@@ -30,8 +30,9 @@ LEVELS = {
     "progress": 11, "doctor": 11,
     "watch": 12, "jobs": 12,
     "commands": 13,
-    "cli": 14,
-    "__init__": 15, "__main__": 15,
+    "endings": 14,
+    "cli": 15,
+    "__init__": 16, "__main__": 16,
 }  # fmt: skip
 # The first level knows errors and types of its own level's neighbours: errors are for everyone.
 FOR_EVERYONE = {"errors", "types"}

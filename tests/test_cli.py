@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from automl import api, cli, commands
+from automl import api, commands
 from automl.cli import COMMANDS, build_parser, main, parse
 from automl.config import RunRequest, make_request
+from automl.endings import INTERRUPTED
 from automl.errors import InternalError, RequestError
 from automl.leaderboard.store import RunFolder
 from tests.toys import messages, tiny_bert, write_csv
@@ -316,7 +317,7 @@ def test_ctrl_c_in_a_real_run_leaves_a_run_that_can_go_on(tmp_path: Path) -> Non
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, shown = process.communicate(timeout=60)
-    assert process.returncode == cli.INTERRUPTED, shown
+    assert process.returncode == INTERRUPTED, shown
     assert f"automl resume {tmp_path / 'r'}" in shown
     assert "Traceback" not in shown
 
