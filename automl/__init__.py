@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from automl.quiet import keep_quiet
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from automl.errors import AutoMLError
     from automl.finished import Board
     from automl.tracking.base import Tracker
+
+keep_quiet()
 
 __version__ = "0.1.0"
 

@@ -34,6 +34,7 @@ from automl.tracking.named import trackers_of
 from automl.types import PreparedData
 
 if TYPE_CHECKING:
+    from automl.search.joining import Named
     from automl.search.replay import Replay
 
 
@@ -45,10 +46,12 @@ def run(
     held: data in memory in the place of the request's paths, by `train`, `validation` and `test`.
     """
     require_training(request.adapt)
+    cluster = _reach(request.address)
     out = Path(request.out or Path("runs") / request.run_name)
     request = request.resolved(out=str(out))
     folder, tracker = RunFolder(out), _trackers(request, trackers)
     refuse_taken(folder)
+    _tell_of(cluster, tracker)
     if request.storage is not None:
         place = Storage(request.storage).url
         request = request.resolved(storage=place)
@@ -89,7 +92,9 @@ def resume(
     with folder.lock():
         request = _request_of(folder, address, notify)
         require_training(request.adapt)
+        cluster = _reach(request.address)
         tracker = _trackers(request, trackers)
+        _tell_of(cluster, tracker)
         if not folder.contest_file.exists():
             _refuse_lost_data(folder, request)
             with folder.telling_full_disk(), timed(folder, "prepare"), scratch_beside(folder.path) as scratch:
@@ -117,7 +122,9 @@ def extend(
 
         request = _request_of(folder, address, notify)
         require_training(request.adapt)
+        cluster = _reach(request.address)
         tracker = _trackers(request, trackers)  # what is wrong with them shows before the contest is changed
+        _tell_of(cluster, tracker)
         prepared = load_prepared(folder.data)
         extend_contest(folder, request, prepared, trials, device_seconds, models)
         return _compete(folder, request, prepared, tracker)
@@ -162,15 +169,26 @@ def verify(path: Path | str) -> Verification:
         return verify_run(folder, {"foresight and edges": check_search})
 
 
-def replay(path: Path | str, row: str, seed: int | None = None, note: Callable[[str], None] = print) -> Replay:
-    """A row's final trained again from the run folder; nothing in there changes but the log of openings."""
+def replay(
+    path: Path | str,
+    row: str,
+    seed: int | None = None,
+    note: Callable[[str], None] = print,
+    address: str | None = None,
+) -> Replay:
+    """A row's final trained again from the run folder; nothing in there changes but the log of openings.
+
+    address: of the Ray cluster, where it is not the one that the run was on.
+    """
     require_training()
     folder = RunFolder.existing(path)
-    require_training(folder.read_request().adapt)
+    request = _request_of(folder, address, None)
+    require_training(request.adapt)
+    _reach(request.address)
     from automl.search.replay import replay as replay_row
 
     with folder.lock(), scratch_beside(folder.path) as scratch:
-        return replay_row(folder, scratch, row, seed, note)
+        return replay_row(folder, scratch, row, seed, note, address)
 
 
 def compare(*paths: Path | str) -> ComparedRuns:
@@ -197,6 +215,7 @@ def predict(
 def plan(request: RunRequest, held: Mapping[str, object] = MappingProxyType({})) -> str:
     """What a run would do and cost, in plain text: a few steps of each contender are tried, and nothing is kept."""
     require_training(request.adapt)
+    _reach(request.address)
     from automl.search.contest import plan_contest
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -306,6 +325,18 @@ def _request_of(folder: RunFolder, address: str | None, notify: str | None) -> R
     """What a run was asked for, where it lies now, on the cluster and with the webhook that are named anew."""
     request = folder.read_request().resolved(out=str(folder.path), notify=notify)
     return request if address is None else request.resolved(address=address)
+
+
+def _reach(address: str | None) -> Named | None:
+    """The cluster that is meant, once it has answered. Raises RequestError, before anything else is done."""
+    from automl.search.joining import reach_cluster
+
+    return reach_cluster(address)
+
+
+def _tell_of(cluster: Named | None, tracker: Tracker) -> None:
+    if cluster is not None:
+        tracker.note(f"Ray: the cluster at {cluster.address} ({cluster.by})")
 
 
 def _brought_here(path: str) -> Path:

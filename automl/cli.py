@@ -95,7 +95,9 @@ def _add_run_folder(parser: argparse.ArgumentParser) -> None:
 def _add_resume(parser: argparse.ArgumentParser) -> None:
     _add_run_folder(parser)
     parser.add_argument("--notify", metavar="URL", help="the webhook again: no file keeps it (or AUTOML_NOTIFY)")
-    parser.add_argument("--address", help="another Ray cluster than the run's; RUN may also be STORAGE/NAME")
+    parser.add_argument(
+        "--address", help="another Ray cluster than the run's (local: none); RUN may also be STORAGE/NAME"
+    )
 
 
 def _add_extend(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +118,7 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a finished run's folder")
     parser.add_argument("--row", metavar="CONTENDER", required=True, help="a contender of the board")
     parser.add_argument("--seed", metavar="K", help="the seed of one of its finals (default: the shipped model's)")
+    parser.add_argument("--address", help="another Ray cluster than the run's (local: a Ray of its own)")
     _json(parser, "whether it matched, and by how much it missed,")
 
 

@@ -137,7 +137,7 @@ def replay(arguments: argparse.Namespace) -> int:
         raise RequestError(f"--seed is {arguments.seed!r}", "a seed of the finals, such as 101", "See the report")
     seed = None if arguments.seed is None else int(arguments.seed)
     with contextlib.redirect_stdout(sys.stderr):
-        found = api.replay(arguments.run, arguments.row, seed)
+        found = api.replay(arguments.run, arguments.row, seed, address=arguments.address)
     print(json.dumps(found.to_json(), ensure_ascii=False) if arguments.json else _safe_lines(found.to_text()))
     return 0 if found.matched else 1
 

@@ -167,7 +167,9 @@ class RunRequest(BaseModel):
     )
     memory: float | None = Field(None, gt=0, description="GiB of memory that a node must have free for each worker")
     address: str | None = Field(
-        None, description="a running Ray cluster: auto on one of its nodes, or HOST:6379 (default: a local one)"
+        None,
+        description="a running Ray cluster: auto on one of its nodes, or HOST:6379; local: a Ray of its own "
+        "(default: RAY_ADDRESS where that is set, else local)",
     )
     storage: str | None = Field(
         None,

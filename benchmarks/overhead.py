@@ -39,8 +39,9 @@ from automl.search.agenda import Agenda
 from automl.search.contest import draw_up, find_contenders, find_spaces, trial_templates
 from automl.search.ledger import Ledger
 from automl.search.rungs import milestones
+from automl.search.session import ray_session
 from automl.search.slots import Slots
-from automl.search.sweep import Sweep, ray_session
+from automl.search.sweep import Sweep
 from automl.tasks.text_classification import TextClassification
 from automl.tracking.base import Tracker
 from automl.training.clock import SlotClock

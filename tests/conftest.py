@@ -27,7 +27,7 @@ def _own_folder(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def one_ray() -> Iterator[None]:
     """A Ray session that the whole runs of a file share: each would else wait for its own to start."""
-    from automl.search.sweep import ray_session
+    from automl.search.session import ray_session
 
     with ray_session(None):
         yield

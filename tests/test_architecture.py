@@ -17,7 +17,7 @@ LONGEST_FILE = 400
 LEVELS = {
     "errors": 0, "types": 0,
     "registry": 1, "config": 1, "metrics": 1, "provenance": 1,
-    "pages": 1, "streams": 1,
+    "pages": 1, "quiet": 1, "scratch": 1, "streams": 1,
     "data": 2, "tracking": 2, "storage": 2,
     "leaderboard": 3,
     "tasks": 4, "models": 4,

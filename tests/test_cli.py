@@ -268,7 +268,7 @@ def test_doctor_finds_a_run_possible_here(capsys: pytest.CaptureFixture[str]) ->
 @pytest.fixture
 def ray_beside_another(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A Ray session that several commands share, where a `ray start --head` of before left its address."""
-    from automl.search.sweep import ray_session
+    from automl.search.session import ray_session
 
     with tempfile.TemporaryDirectory() as directory:  # pytest's own folders are too deep for Ray's sockets
         monkeypatch.setenv("RAY_TMPDIR", directory)

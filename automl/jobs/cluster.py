@@ -66,11 +66,12 @@ class Job:
 
 
 def find_address(given: str | None) -> str:
-    """The address that a user means: the option, RAY_API_SERVER_ADDRESS, or the end of a tunnel on this machine.
+    """The address that a user means: the option, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, or a tunnel's end here.
 
+    RAY_ADDRESS counts where it names a dashboard; it may name a cluster's head as well, which `automl run` wants.
     Raises ClusterError unless it is an address of a dashboard.
     """
-    address = (given or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS).rstrip("/")
+    address = (given or _from_environment() or DEFAULT_ADDRESS).rstrip("/")
     try:
         parts = urlsplit(address)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -80,9 +81,16 @@ def find_address(given: str | None) -> str:
         raise ClusterError(
             f"--address is {address.rpartition('@')[2]!r}",
             f"the dashboard of a Ray head, such as {DEFAULT_ADDRESS}",
-            "Correct it; `automl run --address` is the one that takes ray:// and HOST:6379",
+            "Correct it; `automl run --address` is the one that takes HOST:6379",
         )
     return address
+
+
+def _from_environment() -> str | None:
+    if address := os.environ.get("RAY_API_SERVER_ADDRESS"):
+        return address
+    address = os.environ.get("RAY_ADDRESS", "")
+    return address if address.startswith(("http://", "https://")) else None
 
 
 def find_token() -> str | None:
@@ -128,7 +136,6 @@ class Cluster:
         socket.create_connection((parts.hostname, port), timeout=_CONNECT_SECONDS).close()
 
     def _connect(self) -> Any:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         from ray.job_submission import JobSubmissionClient
 
         for name in _TALKATIVE:
@@ -263,7 +270,7 @@ class Cluster:
             )
         if isinstance(error, OSError) and code is None:  # requests' errors are OSErrors too
             return ClusterError(
-                f"no Ray head answers at {self.address}",
+                f"no Ray head answers at {self.address}{_source_of(self.address)}",
                 "the dashboard of a running head",
                 "Start it or its tunnel (ssh -L 8265:127.0.0.1:8265 HEAD), or name another with --address",
             )
@@ -272,6 +279,12 @@ class Cluster:
             "the answer of a Ray head of version 2.50 or newer, with ray[default]",
             "Check --address, and the head's log",
         )
+
+
+def _source_of(address: str) -> str:
+    """The variable that names an address, in brackets; nothing where none does."""
+    named = (name for name in _OVERRIDES if os.environ.get(name, "").rstrip("/") == address)
+    return next((f" ({name})" for name in named), "")
 
 
 def _http_code(error: BaseException) -> int | None:

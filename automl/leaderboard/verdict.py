@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from automl.leaderboard.statistics import Comparison
 from automl.metrics import Metric
 from automl.types import LeaderboardRow
+
+if TYPE_CHECKING:  # its packages take seconds, and the terminal and every worker come by here
+    from automl.leaderboard.statistics import Comparison
 
 _NAMED = 3
 """More rows than this behind the leader are told as a range."""

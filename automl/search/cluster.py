@@ -6,8 +6,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,31 +35,6 @@ class Node:
 
     def describe(self) -> str:
         return f"{self.host} ({amounts(self.total) or 'nothing'})"
-
-
-def refuse_client(address: str) -> None:
-    """Raises RequestError for an address of Ray Client, over which Ray Tune runs without its driver."""
-    if address.startswith("ray://"):
-        raise RequestError(
-            f"--address {address} is an address of Ray Client",
-            "auto or HOST:6379, on a machine of the cluster: the search runs in this process, beside its records",
-            "From outside: automl submit ... --address http://HOST:8265",
-        )
-
-
-@contextmanager
-def telling_no_cluster(address: str | None) -> Iterator[None]:
-    """Raises RequestError where no cluster answers at the address."""
-    try:
-        yield
-    except (ConnectionError, RuntimeError, ValueError) as problem:
-        if address is None:
-            raise
-        raise RequestError(
-            f"no Ray cluster can be joined at {address}: {' '.join(str(problem).split())[:300]}",
-            "the address of a running cluster, asked from one of its machines, with its version of Ray and its token",
-            "Start one with: ray start --head; or leave --address out",
-        ) from problem
 
 
 def living_nodes() -> list[Node]:

@@ -21,14 +21,16 @@ from automl.search.agenda import Agenda
 from automl.search.away import brought_away, weights_found
 from automl.search.baselines import BaselineRunner
 from automl.search.cluster import living_nodes, refuse_blind_nodes, startable_nodes
+from automl.search.joining import named_cluster
 from automl.search.ledger import Ledger
 from automl.search.plan import describe_plan, make_plan, plan_sentences
 from automl.search.reasons import imbalance_reason, variation_reason
 from automl.search.rungs import milestones
+from automl.search.session import ray_session
 from automl.search.slots import Slots, plan_slots
 from automl.search.space import SearchSpace, load_space
 from automl.search.study import choose_sampler
-from automl.search.sweep import Sweep, ray_session
+from automl.search.sweep import Sweep
 from automl.tasks.base import Task
 from automl.tasks.variations import allowed
 from automl.tracking.base import Tracker
@@ -254,7 +256,7 @@ def slots_of(request: RunRequest) -> Slots:
     memory = (request.memory or 0.0) * 2**30
     return plan_slots(
         nodes, request.slots, request.workers, request.workers_mode, request.trials_per_gpu, request.cpus,
-        request.gpus, memory, more_may_come=request.address is not None,
+        request.gpus, memory, more_may_come=named_cluster(request.address) is not None,
     )  # fmt: skip
 
 
@@ -304,7 +306,7 @@ def run_contest(
         return
     finals_since: float | None = None
     try:
-        with ray_session(request.address):
+        with ray_session(request.address, tracker.note):
             if kept is None:
                 refuse_blind_nodes(folder.path)
             slots = slots_of(request)

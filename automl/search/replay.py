@@ -22,9 +22,10 @@ from automl.leaderboard.store import RunFolder
 from automl.models.checkpoints import find_checkpoint
 from automl.search.cluster import living_nodes
 from automl.search.contest import trial_templates
+from automl.search.session import ray_session
 from automl.search.ship import MODEL_FACTS
 from automl.search.slots import Slots, plan_slots
-from automl.search.sweep import Sweep, ray_session
+from automl.search.sweep import Sweep
 from automl.tracking.base import Tracker
 from automl.types import Contender, TrialResult, TrialSpec
 
@@ -78,14 +79,17 @@ def replay(
     row: str,
     seed: int | None = None,
     note: Callable[[str], None] = lambda text: None,
+    address: str | None = None,
 ) -> Replay:
     """Train a row's final again and compare its test predictions with those of the run.
 
     scratch: an empty folder for all that the training writes; the run folder gets the opening of the test alone.
-    seed: of the final; the shipped model's where None is given.
+    seed: of the final; the shipped model's where None is given. address: of the Ray cluster, if not the run's.
     Raises RunFolderError, CheckpointError where there is nothing to replay or it was changed since.
     """
     contest, request = folder.read_contest(), folder.read_request()
+    if address is not None:
+        request = request.resolved(address=address)
     refuse_sealed(folder, contest)
     contender = _contender(folder, contest, row)
     final = _final(folder, contender, seed)
@@ -93,7 +97,7 @@ def replay(
     _refuse_changed_data(folder)
     contender = replace(contender, checkpoint=_checkpoint(contender, request))
     note(f"training {row} on seed {final.seed} again, as {final.id}")
-    result = _train(folder, scratch, contest, request, contender, final)
+    result = _train(folder, scratch, contest, request, contender, final, note)
     if result.status != "completed" or result.predictions_file is None:
         found = f"the replay of {final.id} ended {result.status.replace('_', ' ')}: {result.error}"
         raise InternalError(found, "a training that completes, as the first did", "")
@@ -246,6 +250,7 @@ def _train(
     request: RunRequest,
     contender: Contender,
     final: TrialResult,
+    note: Callable[[str], None],
 ) -> TrialResult:
     """The same spec as then, through the same Ray path, on one slot with as many threads."""
     like = next(one for one in trial_templates(folder, contest, load_prepared(folder.data))
@@ -268,7 +273,7 @@ def _train(
     own.create(request)
     own.keep_spare()
     agenda = _OneTraining(spec)
-    with ray_session(request.address):
+    with ray_session(request.address, note):
         Sweep(agenda, own, Tracker(), _slot(request, final.environment.get("threads"))).run()
     assert agenda.result is not None
     return agenda.result

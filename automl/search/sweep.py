@@ -7,35 +7,18 @@ the agenda decides. Searcher and scheduler here are thin: they only carry questi
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # with verbose=0 the only pair that prints nothing
-os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")  # 2 s, the default, loses slots to slow endings
-os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # one trial that Ray kills for memory would end all
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # the truth is in the run folder, not in Tune's snapshots
-os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
-os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # default 2: one report in 2 s at most
-os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-
-import ray
 from ray import tune
 
 from automl.errors import AutoMLError, DiskFull, RunFolderError, is_full_disk
 from automl.leaderboard.kept import KeptRun
 from automl.leaderboard.store import RunFolder, now
-from automl.search.cluster import JOB, Outlook, refuse_client, telling_no_cluster
+from automl.search.cluster import Outlook
 from automl.search.hooks import Asks, Counts, Decides
 from automl.search.live import Live
 from automl.search.slots import Slots, measured_memory, starting_at_once
@@ -48,46 +31,6 @@ from automl.types import TrialResult, TrialSpec
 
 RETRIES = 2
 """How often a training is started again after its process, or the whole run, died; counted over all drivers."""
-
-
-@contextmanager
-def ray_session(address: str | None) -> Iterator[None]:
-    """A connection to Ray: a local one of its own, or a running cluster; shut down at the end.
-
-    Without an address RAY_ADDRESS counts. A cluster that somebody else started on this machine does not: left to
-    itself Ray would join it, or wait for it where it is gone.
-
-    Within it SIGTERM does what Ctrl-C does.
-
-    A connection that the caller's program has already made is used, and left open.
-    """
-    if ray.is_initialized():
-        yield
-        return
-    package_root = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join(p for p in (package_root, os.environ.get("PYTHONPATH", "")) if p)
-    options: dict[str, Any] = {"runtime_env": {"env_vars": {"PYTHONPATH": paths}}}
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address is None:
-        options |= {"address": "local", "include_dashboard": False, "num_gpus": None}
-    else:
-        refuse_client(address)
-        options |= {"address": address}
-        if JOB not in os.environ:  # a job has brought the code already, and Ray takes it from one of both alone
-            options["runtime_env"]["py_modules"] = [str(Path(__file__).resolve().parents[1])]
-    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
-    with telling_no_cluster(address):
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **options)
-    in_charge = threading.current_thread() is threading.main_thread()  # only there may handlers be set
-    if in_charge:
-        # Ray exits on SIGTERM wherever it stands; Tune winds up on SIGINT alone.
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        if in_charge:
-            signal.signal(signal.SIGTERM, before)
-        ray.shutdown()
 
 
 class Work(Protocol):

@@ -89,9 +89,21 @@ def fraction_for_tensors(gpus: float, total_bytes: int) -> float:
     return max(gpus - CONTEXT_BYTES / total_bytes, gpus / 2)
 
 
-def set_threads() -> None:
-    """As many torch threads as the trial has CPUs; Ray puts their number into OMP_NUM_THREADS."""
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1") or 1)))
+def set_threads(cpus: int = 1) -> None:
+    """As many torch threads as OMP_NUM_THREADS says, where Ray puts the trial's CPUs unless the user has set it.
+
+    cpus: what the trial has, for a value that says nothing.
+    """
+    torch.set_num_threads(threads_asked(os.environ.get("OMP_NUM_THREADS", "")) or cpus)
+
+
+def threads_asked(value: str) -> int | None:
+    """The threads of the outermost level in a value of OMP_NUM_THREADS, such as '4' or '4,2'; None for other values.
+
+    Source: OpenMP 5.2, 21.1.2: a list of positive numbers, one for each level that is nested in another.
+    """
+    first = value.partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else None
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -34,6 +34,15 @@ KNOWN_TO_ALL = (Diverged, NotOneRow)
 """What every worker of a training raises at the same point."""
 
 
+def cpus_of_this_process() -> int:
+    """What Ray has given to the training that runs here; 1 in a process that is no worker of Ray."""
+    if not ray.is_initialized():
+        return 1
+    context = ray.get_runtime_context()
+    in_worker = context.worker.mode == ray.WORKER_MODE  # elsewhere Ray knows of no share
+    return max(1, int(context.get_assigned_resources().get("CPU", 1))) if in_worker else 1
+
+
 class ExchangeBroken(Exception):
     """Workers could not tell each other something: one is gone, or silent for too long."""
 
@@ -126,7 +135,7 @@ def train_spec(
     free_memory()
     folder = RunFolder(spec.run_directory)
     clock = SlotClock(folder.heartbeats / f"{spec.id}.json", workers)
-    set_threads()
+    set_threads(cpus_of_this_process())
     context = make_context(clock, send)
     if context.rank > 0:
         clock.silence()

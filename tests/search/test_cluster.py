@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from automl.errors import RequestError
 from automl.search.cluster import (
     WAIT_SECONDS,
     Node,
@@ -16,9 +15,7 @@ from automl.search.cluster import (
     free_resources,
     is_room_wanted,
     living_nodes,
-    refuse_client,
     startable_nodes,
-    telling_no_cluster,
 )
 from automl.search.slots import Slots
 
@@ -98,22 +95,6 @@ def test_who_has_a_process_is_not_waited_for() -> None:
     while world.time < 3 * WAIT_SECONDS:
         world.look(ONE, None, world.time)
     assert world.notes == []
-
-
-def test_ray_client_is_refused_with_what_to_do_instead() -> None:
-    with pytest.raises(RequestError, match="automl submit"):
-        refuse_client("ray://head:10001")
-    refuse_client("auto")
-
-
-def test_a_cluster_that_does_not_answer_is_told_in_one_sentence() -> None:
-    with pytest.raises(
-        RequestError, match=r"can be joined at head:6379: no answer; the address of a running cluster"
-    ):
-        with telling_no_cluster("head:6379"):
-            raise ConnectionError("no\nanswer")
-    with pytest.raises(ConnectionError), telling_no_cluster(None):
-        raise ConnectionError("of a session of our own: a defect")
 
 
 # -- on a Ray that runs ------------------------------------------------------------------------------------------

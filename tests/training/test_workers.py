@@ -14,6 +14,7 @@ from automl.errors import CheckpointError
 from automl.training import process, workers
 from automl.training.context import Outcome
 from automl.training.fit import Diverged, Training
+from automl.training.process import set_threads, threads_asked
 from automl.training.workers import train_spec
 from automl.types import TrialSpec
 from tests.toys import prepared_messages, tiny_bert, tiny_contender, trial_spec
@@ -42,6 +43,24 @@ def test_a_whole_training_tells_its_evaluations_and_its_end(spec: TrialSpec) -> 
     assert set(end["spent"]) >= {"train", "validate", "cache"}
     assert end["peak_memory_bytes"] > 10_000_000
     assert end["environment"]["threads"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("value", "threads"),
+    [("4", 4), (" 4 ", 4), ("2,1", 2), ("2, 1,1", 2), ("", None), ("abc", None), ("0", None), ("-1", None),
+     (",2", None), ("1.5", None), ("auto", None)],
+)  # fmt: skip
+def test_a_training_takes_the_outermost_level_of_the_threads_that_openmp_allows(
+    value: str, threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert threads_asked(value) == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    before = torch.get_num_threads()
+    try:
+        set_threads()
+        assert torch.get_num_threads() == (threads or 1)  # without Ray one CPU is what a training has
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
