@@ -136,7 +136,7 @@ def _host_and_port(named: Named) -> tuple[str, int]:
 
 def _why_no_head(host: str, port: int) -> str | None:
     """What keeps a process of Ray from being the cluster's head; Ray would ask it again and again."""
-    from ray._raylet import InnerGcsClient
+    from ray._raylet import InnerGcsClient  # type: ignore[attr-defined]
 
     try:
         InnerGcsClient.standalone(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", None, 3_000)

@@ -119,6 +119,6 @@ def _own_token() -> Iterator[None]:
 def _forget_token() -> None:
     """Have Ray look for its token anew."""
     with suppress(ImportError, AttributeError):  # a Ray that knows no tokens
-        from ray._raylet import AuthenticationTokenLoader
+        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 
         AuthenticationTokenLoader.instance().reset_cache()
