@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl.errors import AutoMLError, RequestError
 from automl.jobs.commands import COMMANDS as JOB_COMMANDS
-from automl.terminal import print_board, safe, seconds_text
+from automl.terminal import print_board, publish, safe, seconds_text
 
 if TYPE_CHECKING:
     from automl.config import RunRequest
@@ -75,7 +75,7 @@ def _run(request: RunRequest, arguments: argparse.Namespace) -> int:
     # Whatever a library prints meanwhile goes to standard error: standard output is the board's alone.
     with contextlib.redirect_stdout(sys.stderr):
         board = api.run(request, trackers=(LiveView(),))
-    return _publish(board.directory, arguments.json)
+    return publish(board.directory, arguments.json)
 
 
 def resume(arguments: argparse.Namespace) -> int:
@@ -84,7 +84,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
     with contextlib.redirect_stdout(sys.stderr):
         board = api.resume(arguments.run, address=arguments.address, notify=arguments.notify, trackers=(LiveView(),))
-    return _publish(board.directory, arguments.json)
+    return publish(board.directory, arguments.json)
 
 
 def extend(arguments: argparse.Namespace) -> int:
@@ -112,14 +112,14 @@ def extend(arguments: argparse.Namespace) -> int:
             notify=arguments.notify,
             trackers=(LiveView(),),
         )
-    return _publish(found.directory, arguments.json)
+    return publish(found.directory, arguments.json)
 
 
 def board(arguments: argparse.Namespace) -> int:
     from automl import api
 
     api.board(arguments.run)
-    return _publish(arguments.run, arguments.json)
+    return publish(arguments.run, arguments.json)
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -160,21 +160,6 @@ def compare(arguments: argparse.Namespace) -> int:
 def _safe_lines(text: str) -> str:
     """Each line with its words as `safe` makes them, and with its spaces, which align it."""
     return "\n".join(re.sub(r"[^ ]+", lambda word: safe(word[0]), line) for line in text.splitlines())
-
-
-def _publish(run: Path | str, as_json: bool) -> int:
-    """Print the board that lies in a run folder, and where its report and models are."""
-    directory = Path(run)
-    text = (directory / "leaderboard.json").read_text(encoding="utf-8")
-    if as_json:
-        print(text.rstrip())
-        return 0
-    print_board(json.loads(text))
-    print(f"\nreport   {directory / 'report.html'}")
-    if (directory / "models").is_dir():
-        print(f"models   {directory / 'models'}")
-    print(f"use it   automl predict {directory} NEW.csv -o predictions.csv")
-    return 0
 
 
 def inspect(arguments: argparse.Namespace) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from automl.leaderboard.busy import latency_text
 from automl.leaderboard.planned import in_words
+from automl.streams import say
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -69,6 +72,28 @@ def print_board(board: Mapping[str, Any], file: IO[str] | None = None) -> None:
     if of_the_run:
         told = (f"{what} {foretold} foretold, {came} came" for what, foretold, came in in_words(of_the_run))
         print(f"plan: {'; '.join(told)}", file=file)
+
+
+def publish(run: Path | str, as_json: bool) -> int:
+    """Print the board that lies in a run folder, and where its report and models are; 1 where it has no model."""
+    directory = Path(run)
+    text = (directory / "leaderboard.json").read_text(encoding="utf-8")
+    board = json.loads(text)
+    statuses = [row["status"] for row in board["rows"] if row["kind"] == "contender"]
+    failed = bool(statuses) and set(statuses) == {"failed"}
+    if failed:
+        what = "the contender" if len(statuses) == 1 else f"all {len(statuses)} contenders"
+        say(f"automl: {what} failed: there is no model; the board says why")
+    if as_json:
+        print(text.rstrip())
+        return int(failed)
+    print_board(board)
+    print(f"\nreport   {directory / 'report.html'}")
+    if (directory / "models").is_dir() and not failed:
+        print(f"models   {directory / 'models'}")
+    if not failed:
+        print(f"use it   automl predict {directory} NEW.csv -o predictions.csv")
+    return int(failed)
 
 
 def board_cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
 import io
+import json
+from pathlib import Path
 
 import pytest
 
-from automl.terminal import Steps, board_cells, plain_table, print_board, safe, seconds_text
+from automl.terminal import Steps, board_cells, plain_table, print_board, publish, safe, seconds_text
 
 
 def row(**changes: object) -> dict[str, object]:
@@ -117,3 +119,18 @@ def test_work_on_rows_has_a_bar_in_a_terminal_which_goes_when_the_work_is_done(
     assert "/40" in shown
     assert shown.endswith("\x1b[1A\x1b[2K") or "\x1b[2K" in shown[-20:]
     assert working(Screen(), rows=1) == ""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_board_without_a_model_is_no_success(
+    as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = row(status="failed", error="no memory", model_dir=None)
+    floor = row(kind="baseline", contender="constant")
+    for rows, code in (([lost, floor], 1), ([lost, row(contender="other/full"), floor], 0), ([floor], 0)):
+        (tmp_path / "leaderboard.json").write_text(json.dumps(board(*rows)), encoding="utf-8")
+        assert publish(tmp_path, as_json) == code
+        shown = capsys.readouterr()
+        assert (shown.err == "automl: the contender failed: there is no model; the board says why\n") == bool(code)
+        assert as_json == shown.out.startswith("{")
+        assert ("use it" in shown.out) == (not as_json and not code)
