@@ -30,6 +30,8 @@ BOARD_COLUMNS = (
 )
 # What a narrow terminal goes without, in this order; the report has it all.
 _DISPENSABLE = (8, 7, 5, 4, 6)
+_INTERVAL, _LEAST_NAME = 3, 12
+"""What a very narrow one goes without too, so that so many characters are left for names."""
 # Every column but the names is a number and stands to the right.
 _TO_THE_RIGHT = frozenset(range(len(BOARD_COLUMNS))) - {1}
 
@@ -153,10 +155,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     for index in _DISPENSABLE:
         if index in kept and sum(widths[i] for i in kept) + 1 > console.width:
             kept.remove(index)
+    if _INTERVAL in kept and sum(widths[i] for i in kept if i in _TO_THE_RIGHT) + _LEAST_NAME > console.width:
+        kept.remove(_INTERVAL)
     table = Table(title=Text(title), title_justify="left")
     for index in kept:
         side: Literal["right", "left"] = "right" if index in _TO_THE_RIGHT else "left"
-        table.add_column(Text(columns[index]), justify=side, overflow="fold")
+        # names are folded, a number in two lines is another number
+        table.add_column(Text(columns[index]), justify=side, overflow="fold", no_wrap=index in _TO_THE_RIGHT)
     for row in rows:
         table.add_row(*(Text(row[index]) for index in kept))  # Text: brackets in names are no markup
     console.print(table)

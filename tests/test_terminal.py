@@ -134,3 +134,13 @@ def test_a_board_without_a_model_is_no_success(
         assert (shown.err == "automl: the contender failed: there is no model; the board says why\n") == bool(code)
         assert as_json == shown.out.startswith("{")
         assert ("use it" in shown.out) == (not as_json and not code)
+
+
+def test_a_terminal_of_twenty_columns_shows_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("TERM", "dumb")  # no colour codes
+    text = io.StringIO()
+    monkeypatch.setattr(text, "isatty", lambda: True, raising=False)
+    print_board(board(row(contender="a-model-of-a-long-name/full")), text)
+    assert "0.9123" in text.getvalue()
+    assert all(len(line) <= 20 for line in text.getvalue().splitlines())
