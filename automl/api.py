@@ -34,7 +34,6 @@ from automl.tracking.named import trackers_of
 from automl.types import PreparedData
 
 if TYPE_CHECKING:
-    from automl.search.joining import Named
     from automl.search.replay import Replay
 
 
@@ -46,12 +45,13 @@ def run(
     held: data in memory in the place of the request's paths, by `train`, `validation` and `test`.
     """
     require_training(request.adapt)
-    cluster = _reach(request.address)
+    around = _around(request)
     out = Path(request.out or Path("runs") / request.run_name)
     request = request.resolved(out=str(out))
     folder, tracker = RunFolder(out), _trackers(request, trackers)
     refuse_taken(folder)
-    _tell_of(cluster, tracker)
+    for line in around:
+        tracker.note(line)
     if request.storage is not None:
         place = Storage(request.storage).url
         request = request.resolved(storage=place)
@@ -94,7 +94,8 @@ def resume(
         require_training(request.adapt)
         cluster = _reach(request.address)
         tracker = _trackers(request, trackers)
-        _tell_of(cluster, tracker)
+        for line in cluster:
+            tracker.note(line)
         if not folder.contest_file.exists():
             _refuse_lost_data(folder, request)
             with folder.telling_full_disk(), timed(folder, "prepare"), scratch_beside(folder.path) as scratch:
@@ -124,7 +125,8 @@ def extend(
         require_training(request.adapt)
         cluster = _reach(request.address)
         tracker = _trackers(request, trackers)  # what is wrong with them shows before the contest is changed
-        _tell_of(cluster, tracker)
+        for line in cluster:
+            tracker.note(line)
         prepared = load_prepared(folder.data)
         extend_contest(folder, request, prepared, trials, device_seconds, models)
         return _compete(folder, request, prepared, tracker)
@@ -215,7 +217,7 @@ def predict(
 def plan(request: RunRequest, held: Mapping[str, object] = MappingProxyType({})) -> str:
     """What a run would do and cost, in plain text: a few steps of each contender are tried, and nothing is kept."""
     require_training(request.adapt)
-    _reach(request.address)
+    _around(request)
     from automl.search.contest import plan_contest
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -327,16 +329,20 @@ def _request_of(folder: RunFolder, address: str | None, notify: str | None) -> R
     return request if address is None else request.resolved(address=address)
 
 
-def _reach(address: str | None) -> Named | None:
-    """The cluster that is meant, once it has answered. Raises RequestError, before anything else is done."""
+def _around(request: RunRequest) -> list[str]:
+    """What to say of a run's surroundings. Raises RequestError where it cannot work there, before all else."""
+    from automl.search.last_look import judged
+    from automl.search.surroundings import look_at_surroundings
+
+    return [*judged(look_at_surroundings(request)), *_reach(request.address)]
+
+
+def _reach(address: str | None) -> list[str]:
+    """Which cluster is joined, once it has answered; [] for a Ray of the run's own. Raises RequestError."""
     from automl.search.joining import reach_cluster
 
-    return reach_cluster(address)
-
-
-def _tell_of(cluster: Named | None, tracker: Tracker) -> None:
-    if cluster is not None:
-        tracker.note(f"Ray: the cluster at {cluster.address} ({cluster.by})")
+    named = reach_cluster(address)
+    return [] if named is None else [f"Ray: the cluster at {named.address} ({named.by})"]
 
 
 def _brought_here(path: str) -> Path:

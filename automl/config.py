@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from automl.addresses import wrong_addresses
 from automl.errors import RequestError
 from automl.types import Budget
 
@@ -231,8 +232,6 @@ class RunRequest(BaseModel):
             raise ValueError("--adapt names no adaptation; expected some of full, frozen, lora")
         if self.text is not None and not self.text:
             raise ValueError("--text names no column; expected one or two")
-        if self.notify is not None and not self.notify.startswith(("http://", "https://")):
-            raise ValueError("--notify is no address of a webhook; expected https://...")
         if self.mlflow is not None and "@" in self.mlflow.partition("://")[2].partition("/")[0]:
             raise ValueError("--mlflow holds a password; give MLFLOW_TRACKING_USERNAME and _PASSWORD instead")
         if self.storage is not None and "@" in self.storage.partition("://")[2].partition("/")[0]:
@@ -275,7 +274,10 @@ def make_request(values: Mapping[str, Any], config: str | Path | None = None) ->
     given = read_yaml(config) if config is not None else {}
     given |= {name: value for name, value in values.items() if value is not None}
     try:
-        return RunRequest.model_validate(given)
+        request = RunRequest.model_validate(given)
+        problems = list(wrong_addresses(lambda name: getattr(request, name)))
+        if not problems:
+            return request
     except ValidationError as error:
         problems = [_explain(detail) for detail in error.errors(include_url=False)]
     raise RequestError(

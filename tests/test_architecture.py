@@ -15,7 +15,7 @@ LONGEST_FILE = 400
 
 # Strictly downwards: a room imports only rooms of a lower number.
 LEVELS = {
-    "errors": 0, "types": 0,
+    "addresses": 0, "errors": 0, "types": 0,
     "registry": 1, "config": 1, "metrics": 1, "provenance": 1,
     "pages": 1, "quiet": 1, "scratch": 1, "streams": 1,
     "data": 2, "tracking": 2, "storage": 2,

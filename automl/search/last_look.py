@@ -40,7 +40,11 @@ LOOKS: tuple[Callable[[Drawn], list[Finding]], ...] = (_data, _checkpoints)
 
 def last_look(drawn: Drawn) -> list[str]:
     """One line for each thing to be warned of. Raises RequestError that lists everything that refuses."""
-    findings = [finding for look in LOOKS for finding in look(drawn)]
+    return judged([finding for look in LOOKS for finding in look(drawn)])
+
+
+def judged(findings: Sequence[Finding]) -> list[str]:
+    """One line for each finding that warns. Raises RequestError that lists those that refuse."""
     refuse(findings)
     return [f"{finding.what}; {finding.suggestion}" for finding in findings if finding.severity == "warn"]
 
