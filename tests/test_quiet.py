@@ -32,7 +32,8 @@ def loaded(statement: str, **environment: str) -> tuple[set[str], list[str]]:
 
 
 WORKER = """
-from automl.training.workers import warm_process
+import automl.training.workers
+from automl.training.process import warm_process
 warm_process("full")
 from transformers import AutoModelForSequenceClassification, BertConfig
 AutoModelForSequenceClassification.from_config(BertConfig(
