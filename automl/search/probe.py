@@ -17,6 +17,7 @@ from automl.search.slots import Slots
 from automl.training.away import NotHere, brought_here
 from automl.training.probe import probe_training
 from automl.training.process import keep_to_share, set_threads, warm_process
+from automl.training.workers import cpus_of_this_process
 from automl.types import Probe, TrialSpec
 
 LONGEST_SECONDS = 120.0
@@ -93,6 +94,6 @@ def _probe(spec_json: dict[str, Any], gpus: float) -> dict[str, Any]:
         return Probe(contender=spec.contender.name, error=str(problem)).to_json()
     warm_process(spec.contender.adaptation)
     keep_to_share(gpus)
-    set_threads()
+    set_threads(cpus_of_this_process())
     with tempfile.TemporaryDirectory(prefix="automl-probe-") as scratch:
         return probe_training(spec, Path(scratch)).to_json()
