@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -52,13 +53,11 @@ class FineTunedModel:
         if self._loaded is None:
             from automl.models.base import ModelFamily
             from automl.registry import get_part
-            from automl.tasks.base import Task
             from automl.training.process import trial_device
 
             family = get_part("automl.models", ModelFamily, self.facts["family"])  # type: ignore[type-abstract]
-            task = get_part("automl.tasks", Task, self.facts["task"])  # type: ignore[type-abstract]
             model, processor = family.open(self.directory)
-            self._loaded = family, task, model.to(trial_device()), processor
+            self._loaded = family, self._task, model.to(trial_device()), processor
         return self._loaded
 
     def __repr__(self) -> str:
@@ -75,9 +74,10 @@ class FineTunedModel:
         by name: a DataFrame, a pyarrow Table, a list of dicts, a dict of columns, a datasets.Dataset.
         Raises DataError for rows that hold anything else.
         """
-        table = self._as_table(inputs)
+        rows = self._as_rows(inputs)  # image files that lay in the inputs live as long as these
         parts = [
-            self._predict_table(table.slice(start, BATCH_ROWS)) for start in range(0, table.num_rows, BATCH_ROWS)
+            self._predict_table(rows.table.slice(start, BATCH_ROWS))
+            for start in range(0, rows.table.num_rows, BATCH_ROWS)
         ]
         if not parts:
             return np.zeros((0, len(self.schema.classes)), dtype=np.float32)
@@ -89,15 +89,22 @@ class FineTunedModel:
         answers: list[Any] = task.answers(self.predict_proba(inputs), self.schema)["prediction"]
         return answers
 
-    def _as_table(self, inputs: Any) -> pa.Table:
-        """The input columns as texts, spelled as training read them."""
+    @property
+    def _task(self) -> Any:
+        from automl.registry import get_part
+        from automl.tasks.base import Task
+
+        return get_part("automl.tasks", Task, self.facts["task"])  # type: ignore[type-abstract]
+
+    def _as_rows(self, inputs: Any) -> Rows:
+        """The input columns as texts, spelled as training read them, or as paths of images."""
         import pyarrow as pa
 
         names = self.schema.inputs
         if isinstance(inputs, str | Path):
             inputs = [inputs]
         if _is_column(inputs):
-            return pa.table(_columns_of(list(inputs), names))
+            return Rows.of(pa.table(_columns_of(list(inputs), names)), "the input", format="rows")
         if isinstance(inputs, Mapping) and inputs and all(isinstance(one, str | Path) for one in inputs.values()):
             inputs = [{name: str(one) for name, one in inputs.items()}]  # one row
         table = as_table(inputs, "the input", _ACCEPTED)
@@ -107,8 +114,10 @@ class FineTunedModel:
                 f"the model reads {', '.join(map(repr, names))}; columns: {', '.join(table.column_names)}",
                 "Rename the column",
             )
-        columns = [pc.fill_null(as_text(pa.chunked_array(table[name])), "") for name in names]
-        return pa.table(dict(zip(names, columns, strict=True)))
+        given = Rows.of(table, "the input", format="a table")
+        rows: Rows = self._task.brought(given, self.schema)[0]
+        columns = [pc.fill_null(as_text(pa.chunked_array(rows.table[name])), "") for name in names]
+        return replace(rows, table=pa.table(dict(zip(names, columns, strict=True))))
 
     def predict_readable(
         self, table: pa.Table, lost: Mapping[int, str] = MappingProxyType({})
@@ -118,7 +127,7 @@ class FineTunedModel:
         lost: rows that are known to have no input, which are left out.
         """
         _, task, *_ = self._load()
-        rows = self._as_table(table)
+        rows = self._as_rows(table).table
         found = np.full((rows.num_rows, len(self.schema.classes)), np.nan, np.float32)
         unreadable: dict[int, str] = {}
         there = [place for place in range(rows.num_rows) if place not in lost]

@@ -14,7 +14,7 @@ import pytest
 
 from automl.data.load import read_rows
 from automl.errors import DataError
-from automl.predict import predict_file
+from automl.predict import FineTunedModel, predict_file
 from tests.pictures import picture, tiny_net, write_pictures
 
 
@@ -89,3 +89,6 @@ def test_images_inside_a_table_are_answered_and_named_by_their_paths(run: Path, 
     assert (rows[0]["photo"], rows[0]["prediction"]) == ("1.png", one["prediction"])
     assert [row["prediction"] for row in rows[:4]] == [one["prediction"], "", one["prediction"], ""]
     assert "7 of 25" in told[0]
+    model = FineTunedModel(run / "models" / "net")
+    assert model.predict([{"photo": {"bytes": room.getvalue(), "path": None}}] * 2) == [one["prediction"]] * 2
+    assert model.predict(pa.table({"photo": [room.getvalue()]})) == [one["prediction"]]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from automl.data.images import Look, look_at_all
+from automl.data.images import FORMATS, Look, look_at_all
 from automl.data.levels import FULL, Levels, levels_of
+from automl.errors import DataError
 
 
 def look_at_parts(
@@ -15,8 +16,10 @@ def look_at_parts(
     """What every file of every part holds, and the levels of deep images; None where there are none.
 
     missing: why rows have no file. levels: as the user says; else those of the training images.
+    Raises DataError where no training image can be read.
     """
     looks = {part: _looks(files, missing[part], levels) for part, files in paths.items()}
+    _refuse_unreadable(looks["train"], paths["train"])
     deep = {part: [row for row, look in enumerate(own) if look.values is not None] for part, own in looks.items()}
     if not any(deep.values()):
         return looks, None
@@ -37,3 +40,13 @@ def _looks(paths: Sequence[str | None], missing: Mapping[int, str], levels: Leve
     for row, reason in missing.items():
         looks[row] = replace(looks[row], problem=reason)
     return looks
+
+
+def _refuse_unreadable(looks: Sequence[Look], paths: Sequence[str | None]) -> None:
+    problem = looks[0].problem if looks else None
+    if problem is not None and all(look.problem is not None for look in looks):
+        raise DataError(
+            f"none of the {len(looks):,} images can be read, the first: {paths[0]}: {problem}",
+            f"whole files in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}",
+            "Convert the images, or fetch them again",
+        )

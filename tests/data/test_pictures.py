@@ -158,6 +158,15 @@ def test_a_file_that_cannot_be_decoded_is_a_finding_and_leaves_the_training_rows
     assert sum(data.counts.values()) == 35
 
 
+def test_where_no_image_can_be_read_the_first_is_named_with_its_reason(tmp_path: Path) -> None:
+    source = write_pictures(tmp_path / "shapes", 12)
+    for path in source.rglob("*.png"):
+        path.with_suffix(".heic").write_bytes(b"\0\0\0\x18ftypheic" + path.read_bytes())
+        path.unlink()
+    with pytest.raises(DataError, match=r"none of the 36 images can be read, the first: .*000.heic: it is HEIC"):
+        inspect(str(source))
+
+
 def test_a_broken_picture_in_a_given_test_is_left_out_on_record(tmp_path: Path) -> None:
     write_pictures(tmp_path / "shapes" / "train", 10)
     test = write_pictures(tmp_path / "shapes" / "test", 4, start=50)
