@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import dropout
 
-from automl.errors import CheckpointError
+from automl.errors import CheckpointError, one_line
 from automl.models.weight_fit import WeightFit, judge, stored_shapes, wrappers_of
 from automl.types import Checkpoint, Schema
 
@@ -69,7 +70,7 @@ def fit_of_files(auto: Any, checkpoint: Checkpoint, config: Any) -> WeightFit | 
         return None
     shapes = stored_shapes(checkpoint)
     with torch.random.fork_rng(devices=[]):
-        with torch.device("meta" if _starts_without_numbers() else "cpu"):
+        with _told(checkpoint), torch.device("meta" if _starts_without_numbers() else "cpu"):
             empty = auto.from_config(config)
         body = judge(empty, {"missing_keys": (), "mismatched_keys": (), "unexpected_keys": ()})
         wrappers = wrappers_of(shapes, body.body, body.prefix)
@@ -85,7 +86,7 @@ def _load(
     from_pretrained: Any, checkpoint: Checkpoint, place: str | None, config: Any, wrapper: str, **options: Any
 ) -> tuple[nn.Module, WeightFit]:
     quiet()
-    try:
+    with _told(checkpoint):
         model, info = from_pretrained(
             place,
             config=config,
@@ -97,13 +98,21 @@ def _load(
             **_in_float32(),
             **options,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    return model, judge(model, info, wrapper)
+
+
+@contextmanager
+def _told(checkpoint: Checkpoint) -> Iterator[None]:
+    """Raises CheckpointError where transformers cannot build or load: a config that contradicts itself, a package
+    that quantized weights need, files that are no weights."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, ImportError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{checkpoint.name} cannot be loaded: {' '.join(str(error).split())[:300]}",
+            f"{checkpoint.name} cannot be loaded: {one_line(error)[:300]}",
             "weights that transformers can put under a classification head",
             "Check the folder, or name another model with --models",
         ) from error
-    return model, judge(model, info, wrapper)
 
 
 def _refuse(fit: WeightFit, checkpoint: Checkpoint, stored: Iterable[str]) -> None:

@@ -45,7 +45,7 @@ class WeightFit:
         if self.missing:
             return CheckpointError(
                 f"{checkpoint.name}: {len(self.missing):,} of the {len(self.body):,} weights of the model's body are "
-                f"in none of its files ({shown(self.missing)}); {_names_there(sorted(stored))}",
+                f"in none of its files ({shown(self.missing)}); {self._names_there(sorted(stored))}",
                 "every weight of the architecture in config.json: those missing would start at random under this "
                 "model's name",
                 "Save or copy the model again, or name another with --models",
@@ -58,6 +58,14 @@ class WeightFit:
                 "Copy both from the same place, or name another model with --models",
             )
         return None
+
+    def _names_there(self, stored: list[str]) -> str:
+        if len(several := wrappers_of(stored, self.body, self.prefix)) > 1:
+            return f"the files hold such a model {len(several)} times, behind {', '.join(map(repr, several))}"
+        if not stored:
+            return "there is no tensor with a name in them"
+        begin = commonprefix(stored).rpartition(".")[0]
+        return f"the files' names begin with '{begin}.'" if begin else f"the files hold {shown(stored)}"
 
 
 def judge(model: nn.Module, info: Mapping[str, Any], wrapper: str = "") -> WeightFit:
@@ -181,13 +189,6 @@ def _embedding_rows(model: nn.Module) -> int | None:
     except (AttributeError, NotImplementedError):
         return None
     return layer.num_embeddings if isinstance(layer, nn.Embedding) else None
-
-
-def _names_there(stored: list[str]) -> str:
-    if not stored:
-        return "there is no tensor with a name in them"
-    begin = commonprefix(stored).rpartition(".")[0]
-    return f"the files' names begin with '{begin}.'" if begin else f"the files hold {shown(stored)}"
 
 
 def _tensors(path: Path, name: str) -> Iterator[tuple[str, torch.Tensor]]:

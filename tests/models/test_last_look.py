@@ -97,7 +97,7 @@ def test_two_wrapped_models_in_one_file_are_refused(changed: Callable[..., Conte
         lambda weights: {f"{who}.{n}": v.clone() for n, v in weights.items() for who in ("student", "teacher")}
     )
     (finding,) = look(both)
-    assert "the files hold student.embeddings.LayerNorm.bias" in finding.what
+    assert "the files hold such a model 2 times, behind 'student.', 'teacher.'; every weight" in finding.what
 
 
 def test_layers_that_the_config_does_not_have_are_warned_of(changed: Callable[..., Contender]) -> None:
@@ -214,6 +214,37 @@ def test_classes_that_differ_in_what_the_tokenizer_drops_are_warned_of(bert: Pat
         for word, label in (("ОДИН", "login"), ("ДВА", "refund"))
     ]
     assert ("read_alike", "refuse") in kinds(look(tiny_contender(bert), table(twins)))
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ({"hidden_size": 33}, "cannot be loaded: ValueError"),
+        ({"hidden_act": "no such thing"}, "cannot be loaded"),
+        ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}, "cannot be loaded"),
+    ],
+)
+def test_what_transformers_cannot_build_is_refused_in_a_sentence(
+    bert: Path, tmp_path: Path, broken: dict[str, object], words: str
+) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(bert, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | broken))
+    (finding,) = look(tiny_contender(folder))
+    assert finding.severity == "refuse"
+    assert words in finding.what
+
+
+def test_an_adapter_that_was_never_merged_is_refused_with_how_its_names_begin(
+    changed: Callable[..., Contender],
+) -> None:
+    def wrap(weights: Tensors) -> Tensors:
+        names = {name: name.replace("query.weight", "query.base_layer.weight") for name in weights}
+        return {f"base_model.model.bert.{names[name]}": value for name, value in weights.items()}
+
+    (finding,) = look(changed(wrap))
+    assert "the files' names begin with 'base_model.model.bert.'" in finding.what
 
 
 def test_a_limit_that_special_tokens_fill_is_refused(tmp_path: Path) -> None:
