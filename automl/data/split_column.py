@@ -139,7 +139,8 @@ def _values(train: Rows, name: str) -> pa.ChunkedArray | None:
 
 def _found(train: Rows, said: Said) -> _Column | None:
     """The column that says the parts, or the flags of it together. Raises where two say different things."""
-    free = [name for name in train.table.column_names if said.option_of(name) is None]
+    roles = ("--target", "--text", "--image")
+    free = [name for name in train.table.column_names if said.option_of(name) not in roles]
     if train.table.num_columns < 3:  # without it a text and a class must be left
         return None
     flags = {name: part for name in free if (part := flagged_part(name)) is not None}
@@ -252,6 +253,9 @@ def _refuse_contradictions(column: _Column, parts: Mapping[str, Rows], said: Sai
 
 def _contradictions(column: _Column, parts: Mapping[str, Rows], said: Said) -> Iterator[tuple[str, str, str]]:
     """The part that is said twice, what else says it, and what to do."""
+    for name in column.names:
+        if (option := said.option_of(name)) is not None:
+            yield " and ".join(column.has[1:]), f"{option} {name} takes it for something else", f"Leave {option} out"
     for part, file in (("test", said.test), ("validation", said.validation)):
         if part in column.has and part in parts:
             other = f"--{part} {file} is given too" if file else f"the source has a {part} part of its own"

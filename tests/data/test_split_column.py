@@ -114,6 +114,7 @@ def test_only_words_for_parts_make_parts(tmp_path):
             {"time": "day"},
             "--time day would take.*Say --split split to test on its rows",
         ),
+        (table(TRAIN_TEST), {"slice": "split"}, "--slice split takes it for something else"),
         (table(("train", "train", "tset", "test")), {"split": "split"}, "'tset' in 15 rows"),
         (table(("train", "train", "train", "test", "?")), {}, "'\\?' in 12 rows.*--split none"),
         (table(("dev", "test")), {}, "no row of train"),
