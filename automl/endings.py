@@ -22,8 +22,9 @@ def refused(error: AutoMLError) -> int:
     """Tell what the user can mend; several problems one a line."""
     problems = error.problems if isinstance(error, RequestError) else ()
     if len(problems) > 1:
-        listed = [f"  - {safe(problem)}" for problem in problems]
-        lines = [f"{len(problems)} options are wrong:", *listed, safe(error.todo)]
+        options = error.found.startswith(problems[0])
+        head = f"{len(problems)} options are wrong" if options else error.found.partition(": ")[0]
+        lines = [f"{safe(head)}:", *(f"  - {safe(problem)}" for problem in problems), safe(error.todo)]
     else:
         lines = [safe(error)]
     say("automl: " + "\n".join(lines))

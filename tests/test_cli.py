@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from automl import api, commands
+from automl import api, commands, endings
 from automl.cli import COMMANDS, build_parser, main, parse
 from automl.config import RunRequest, make_request
 from automl.endings import INTERRUPTED
@@ -127,6 +127,18 @@ def test_several_mistakes_are_listed_one_a_line(capsys: pytest.CaptureFixture[st
     assert [line.strip() for line in lines[1:3]] == [
         "- unknown option --trails; did you mean --trials?",
         "- unknown option --bugdet; did you mean --budget?",
+    ]
+
+
+def test_a_list_of_what_is_wrong_with_a_contest_is_not_called_options(capsys: pytest.CaptureFixture[str]) -> None:
+    problems = ["no weights. Name another", "one class. Give another"]
+    found = "2 things are in the way of this run: (1) no weights. (2) one class."
+    assert endings.refused(RequestError(found, "", "Correct them all", problems=problems)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "automl: 2 things are in the way of this run:",
+        *(f"  - {p}" for p in problems),
+        "Correct them all",
     ]
 
 

@@ -56,7 +56,8 @@ def draft(seen: Inspection, request: RunRequest) -> Draft:
     kept = {name: _keep(keyed[name], seen.roles.inputs, keep[name]) for name in usable}
     binding = bound(keyed["train"], seen, request).filter(keep["train"])
     parted, repairs, found = divided(kept, seen, target, request, binding, mended + repairs)
-    found += look_at_data(seen, parted.rows, parted.cut, named_target=request.target is not None)
+    named, folded = request.target is not None, bool(parted.folds)
+    found += look_at_data(seen, parted.rows, parted.cut, named_target=named, folded=folded)
     seen = replace(seen, findings=ordered([*seen.findings, *found]))
     return Draft(seen=seen, target=target, parted=parted, repairs=repairs, notes=notes)
 

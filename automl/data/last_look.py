@@ -41,16 +41,20 @@ _UNREADABLE = r"\x{fffd}|[\x00-\x08\x0e-\x1f]|^b['\"].*['\"]$"
 
 
 def look_at_data(
-    seen: Inspection, rows: Mapping[str, Kept], cut: Sequence[str], named_target: bool = False
+    seen: Inspection,
+    rows: Mapping[str, Kept],
+    cut: Sequence[str],
+    named_target: bool = False,
+    folded: bool = False,
 ) -> list[Finding]:
     """Findings that warn or refuse; nothing is changed.
 
     rows: of each part those that stay. cut: the parts that were split off the training rows. named_target: whether
-    the user chose the target.
+    the user chose the target. folded: whether the validation is the first of several, of which no one stands alone.
     """
     findings = [*_part_names(seen, rows["train"], named_target), *_left_out(seen.keyed["train"], rows, cut)]
-    for part in ("validation", "test"):
-        findings += _classes(seen, rows["train"], rows[part], part, part in cut)
+    for part in ("test",) if folded else ("validation", "test"):
+        findings += _classes(rows["train"], rows[part], part, part in cut)
     for name in seen.roles.inputs:
         findings += _inputs(seen, name)
     return findings
@@ -76,14 +80,13 @@ def _shares(rows: Kept, names: Sequence[str]) -> npt.NDArray[np.float64]:
     return np.array([counts.get(name, 0) for name in names], np.float64)
 
 
-def _classes(seen: Inspection, train: Kept, rows: Kept, part: str, was_cut: bool) -> Iterator[Finding]:
+def _classes(train: Kept, rows: Kept, part: str, was_cut: bool) -> Iterator[Finding]:
     """Whether a part's labels are all of one class, lack some, or are otherwise distributed than those of train."""
     known = list(train.label_counts())
     before, after = _shares(train, known), _shares(rows, known)
     if len(known) < 2 or not after.sum():
         return
     fractions = before / before.sum()
-    where = "" if was_cut else f" of {seen.parts[part].read_as.source}"
     use = "tell contenders apart" if part == "test" else "choose recipes"
     if np.count_nonzero(after) == 1:
         only = int(after.argmax())
@@ -91,7 +94,7 @@ def _classes(seen: Inspection, train: Kept, rows: Kept, part: str, was_cut: bool
         yield _finding(
             "class_shares",
             "refuse" if surprising else "warn",
-            f"all {int(after.sum()):,} {part} rows{where} are of one class, {known[only]!r}, which is "
+            f"all {int(after.sum()):,} {part} rows are of one class, {known[only]!r}, which is "
             f"{fractions[only]:.1%} of the training rows",
             f"no row of another class can {use}: give {part} rows of every class, or leave --{part} out"
             if not was_cut

@@ -17,7 +17,7 @@ from automl.models.last_look import look_at_checkpoints
 from automl.registry import get_part
 from automl.search.baselines import planned
 from automl.search.contest import data_facts, find_contenders, find_spaces
-from automl.search.last_look import refuse
+from automl.search.last_look import judged
 from automl.tasks.base import Task
 from automl.types import Budget, Contender, PreparedData
 
@@ -40,7 +40,7 @@ def extend_contest(
     _check(folder, contest, budget, trials, device_seconds, models)
     task = get_part("automl.tasks", Task, contest["task"])  # type: ignore[type-abstract]
     added = _further_contenders(folder, request, task, models)
-    refuse(look_at_checkpoints(added, read_part(prepared.directory, "train"), prepared.schema))
+    warnings = _warnings(added, prepared)
     spaces = find_spaces(request, added, data_facts(prepared, task, request.augment))
     more = Budget(
         trials=None if budget.trials is None else budget.trials + (trials or 0),
@@ -52,6 +52,7 @@ def extend_contest(
         "budget": more.to_json(),
         "contenders": [contender.to_json() for contender in contenders],
         "spaces": contest["spaces"] | {name: space.to_json() for name, space in spaces.items()},
+        "warnings": [*contest.get("warnings", ()), *warnings],
         "baselines": list(dict.fromkeys([*contest["baselines"], *(row for row, _, _ in planned(task, contenders))])),
         "extensions": [
             *contest.get("extensions", ()),
@@ -67,6 +68,13 @@ def extend_contest(
     folder.reopen_winners()  # first: a crash in between leaves a run that fixes the same winners again
     folder.write_contest(extended)
     return extended
+
+
+def _warnings(added: Sequence[Contender], prepared: PreparedData) -> list[str]:
+    """What is to be warned of in further checkpoints. Raises RequestError where one cannot be used."""
+    if not added:
+        return []
+    return judged(look_at_checkpoints(added, read_part(prepared.directory, "train"), prepared.schema))
 
 
 def _check(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from automl.api import extend, run, verify
 from automl.config import make_request
@@ -18,7 +19,7 @@ from automl.types import Budget, TrialSpec
 from tests.leaderboard.run_folder import Contest as Records
 from tests.leaderboard.run_folder import Plan
 from tests.search.contests import Contest
-from tests.toys import messages, tiny_bert, write_csv
+from tests.toys import messages, prepared_messages, tiny_bert, write_csv
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 SPACE = load_space("text_encoder_small", "full").for_trials(6)
@@ -109,6 +110,19 @@ def test_a_run_under_a_time_limit_is_not_extended(tmp_path: Path) -> None:
     folder.write_contest(folder.read_contest() | {"time_limit_seconds": 60.0})
     with pytest.raises(RequestError, match="under a time limit, which all contenders have shared"):
         extend_contest(folder, make_request({"source": "data.csv"}), None, trials=2)  # type: ignore[arg-type]
+
+
+def test_a_further_model_is_looked_at_before_the_contest_changes(tmp_path: Path) -> None:
+    prepared = prepared_messages(tmp_path / "data")
+    folder = records(tmp_path / "run")
+    before = folder.contest_file.read_bytes()
+    broken = tiny_bert(tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if ".layer.1." not in name}
+    save_file(kept, broken / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RequestError, match="broken"):
+        extend_contest(folder, make_request({"source": "data.csv"}), prepared, models=[str(broken)])
+    assert folder.contest_file.read_bytes() == before
 
 
 @pytest.mark.slow
