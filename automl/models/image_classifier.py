@@ -90,10 +90,10 @@ class ImageClassifier(ModelFamily):
                 setattr(config, name, 0.0)  # the same dropout before every head, see drop_features
         model, _ = load_weights(AutoModelForImageClassification, checkpoint, config)
         # nearly every checkpoint brings the head of ImageNet's classes; this one is fresh even where that would fit
-        for head in _heads(model):
-            nn.init.trunc_normal_(head.weight, std=0.02)
-            nn.init.zeros_(head.bias)
-            drop_features(head, float(recipe["head_dropout"]))
+        for last in _heads(model):
+            nn.init.trunc_normal_(last.weight, std=0.02)
+            nn.init.zeros_(last.bias)
+            drop_features(last, float(recipe["head_dropout"]))
         _average_statistics(model)
         return model
 

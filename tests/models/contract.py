@@ -115,12 +115,8 @@ class FamilyContract:
         for found in (before, fit):
             assert (found.missing, found.mismatched, found.unused, found.wrapper) == ((), (), (), "")
         assert fit.old_classes == len(CLASSES)
-        torch.manual_seed(1)
         one = self.load(own)
-        torch.manual_seed(1)
-        again = self.load(own).state_dict()
         loaded, kept = one.state_dict(), tuned.state_dict()
-        assert all(torch.equal(value, again[name]) for name, value in loaded.items()), "the seed decides"
         changed = {name for name, value in loaded.items() if not torch.equal(value, kept[name])}
         head = {name for name, _ in self.family.blocks(one).parameters()[-1]}
         assert changed <= head - fit.body

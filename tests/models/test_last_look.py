@@ -149,6 +149,22 @@ def test_pickled_weights_are_looked_at_too(changed: Callable[..., Contender]) ->
     assert "16 of the 37 weights" in finding.what
 
 
+def test_shards_are_looked_at_together(bert: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sharded"
+    shutil.copytree(bert, folder)
+    (folder / "model.safetensors").unlink()
+    transformers.AutoModel.from_pretrained(bert).save_pretrained(folder, max_shard_size="50KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    assert look(tiny_contender(folder)) == []
+    index = folder / "model.safetensors.index.json"
+    places = json.loads(index.read_text())
+    last = sorted(set(places["weight_map"].values()))[-1]
+    kept = {name: file for name, file in places["weight_map"].items() if file != last}
+    index.write_text(json.dumps(places | {"weight_map": kept}))
+    (finding,) = look(tiny_contender(folder))
+    assert "weights of the model's body are in none of its files" in finding.what
+
+
 @pytest.mark.parametrize("classes", [3, 5])
 def test_the_head_of_a_fine_tuned_model_is_fresh_and_that_is_said(tmp_path: Path, classes: int) -> None:
     """With as many classes as now and with others; the body is kept."""
