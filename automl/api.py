@@ -119,11 +119,11 @@ def extend(
     require_training()
     folder = RunFolder.existing(_brought_here(str(path)))
     with folder.lock():
-        from automl.search.extend import extend_contest
-
         request = _request_of(folder, address, notify)
         require_training(request.adapt)
         cluster = _reach(request.address)
+        from automl.search.extend import extend_contest
+
         tracker = _trackers(request, trackers)  # what is wrong with them shows before the contest is changed
         for line in cluster:
             tracker.note(line)
@@ -331,10 +331,11 @@ def _request_of(folder: RunFolder, address: str | None, notify: str | None) -> R
 
 def _around(request: RunRequest) -> list[str]:
     """What to say of a run's surroundings. Raises RequestError where it cannot work there, before all else."""
+    reached = _reach(request.address)  # first: what judges the rest imports torch, which takes seconds
     from automl.search.last_look import judged
     from automl.search.surroundings import look_at_surroundings
 
-    return [*judged(look_at_surroundings(request)), *_reach(request.address)]
+    return [*reached, *judged(look_at_surroundings(request))]
 
 
 def _reach(address: str | None) -> list[str]:

@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from automl.errors import RequestError
 from automl.provenance import cpu_model, gpus, memory_bytes, package_versions, usable_cores
+from automl.scratch import LONGEST_FOLDER, folder_of_ray, other_folder, why_unusable
 from automl.terminal import safe
 
 HUB_SECONDS = 3.0
@@ -43,7 +45,7 @@ def examine(directory: Path | None = None) -> list[Check]:
     place = directory or Path.cwd()
     checks: tuple[Callable[[], Check], ...] = (
         _python, _cores, _memory, lambda: _disk(place), _torch, _precision, _gpu, _libraries, _ray,
-        _workers, _hub, _wandb,
+        _scratch, _workers, _hub, _wandb,
     )  # fmt: skip
     return [check() for check in checks]
 
@@ -147,9 +149,29 @@ def _ray() -> Check:
     if tried.returncode != 0:
         reason = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
         return Check(name="Ray", works=False, found=f"does not import: {reason}", todo=_OWN, needed=True)
-    address = os.environ.get("RAY_ADDRESS")
-    where = "a cluster is named in RAY_ADDRESS" if address else "a run starts its own, on this machine"
-    return Check(name="Ray", works=True, found=f"{version}, {where}", needed=True)
+    from automl.search.joining import reach_cluster
+
+    try:
+        named = reach_cluster(None)
+    except RequestError as refused:  # a run would refuse it too
+        return Check(name="Ray", works=False, found=f"{version}, but {refused.found}", todo=refused.todo, needed=True)
+    where = (
+        "a run starts its own, on this machine" if named is None else f"a run joins the cluster at {named.address}"
+    )
+    return Check(name="Ray", works=True, found=f"{version}, a run {where}", needed=True)
+
+
+def _scratch() -> Check:
+    """Where a run's own Ray has its sockets and logs."""
+    folder, name = folder_of_ray()
+    problem = why_unusable(folder)
+    if problem is None:
+        return Check(name="scratch", works=True, found=f"Ray's sockets and logs go to {folder}")
+    other, todo = other_folder(), f"Set RAY_TMPDIR to a folder of at most {LONGEST_FOLDER} characters"
+    found = f"{name} ({folder}) {problem}"
+    if other is None:
+        return Check(name="scratch", works=False, found=found, todo=todo, needed=True)
+    return Check(name="scratch", works=False, found=f"{found}; a run takes a folder in {other} instead", todo=todo)
 
 
 def _workers() -> Check:

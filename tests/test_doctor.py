@@ -1,5 +1,6 @@
 import json
 import shutil
+import socket
 from collections import namedtuple
 from pathlib import Path
 
@@ -81,3 +82,28 @@ def test_a_missing_necessity_is_named_in_the_last_line() -> None:
 
 def test_the_checks_are_plain_json(checks: list[Check]) -> None:
     assert json.loads(json.dumps([check.to_json() for check in checks]))[0]["name"] == "Python"
+
+
+def test_a_cluster_that_is_gone_is_told_as_a_run_would_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    check = doctor._ray()
+    assert not check.works
+    assert check.needed
+    assert f"RAY_ADDRESS {address}: connection refused" in check.found
+    assert "Unset RAY_ADDRESS" in check.todo
+
+
+def test_a_folder_that_is_too_deep_for_sockets_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 30)))
+    check = doctor._scratch()
+    assert (check.works, check.needed) == (False, False)
+    assert "; a run takes a folder in " in check.found
+    assert "RAY_TMPDIR" in check.todo
+    monkeypatch.setattr(doctor, "other_folder", lambda: None)
+    assert doctor._scratch().needed
+    monkeypatch.setenv("TMPDIR", "/tmp")
+    assert doctor._scratch().works

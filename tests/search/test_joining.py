@@ -3,7 +3,6 @@
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -162,9 +161,8 @@ def test_a_command_on_a_cluster_that_is_gone_ends_at_once_and_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{dead_port}")
     Path("a.csv").write_text("text,label\n")
-    began = time.monotonic()
+    monkeypatch.setattr("ray.init", lambda **options: pytest.fail("Ray would wait there for minutes"))
     assert main([command, "a.csv"]) == 2
-    assert time.monotonic() - began < 3 * joining.KNOCK_SECONDS
     assert f"RAY_ADDRESS 127.0.0.1:{dead_port}: connection refused" in capsys.readouterr().err
     assert [path.name for path in Path.cwd().iterdir()] == ["a.csv"]
 
