@@ -15,6 +15,7 @@ from automl.data.hugging_face import is_saved_dataset, name_parts, read_saved
 from automl.data.joined import read_joined
 from automl.data.part_folders import PartFolders, find_part_folders
 from automl.data.part_names import choose_splits, part_of, words_of
+from automl.data.row_parts import parts_by_folder
 from automl.data.rows import ReadOptions, Rows
 from automl.data.sources import read_any
 from automl.data.text_files import is_note, read_class_lines, read_class_texts
@@ -49,9 +50,12 @@ def read_folder(path: Path, options: ReadOptions) -> dict[str, Rows]:
     if folders is None and (parts := _read_classes({"train": path}, path, bool(tables), options)):
         return parts
     if len(tables) == 1 and not chosen.parts:
-        held = () if folders is None else [f"images of the folder {place.name!r} that it does not name"
-                                           for part, place in folders.places.items() if part != "train"]  # fmt: skip
-        return _with_aside({"train": read_any(tables[0], options)}, [*answers, *held])
+        rows = read_any(tables[0], options)
+        if folders is None:
+            return _with_aside({"train": rows}, answers)
+        parts = parts_by_folder(rows, path, folders.places)
+        aside = [f"the folder {place.name!r}" for part, place in folders.places.items() if part not in parts]
+        return _with_aside(parts, [*answers, *folders.aside, *aside])
     if wrapped is not None:
         return read_folder(wrapped, options)
     raise _no_dataset(path, [file.name for file in tables], list(chosen.parts))

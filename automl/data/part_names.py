@@ -95,7 +95,7 @@ def choose_splits(names: Sequence[str]) -> Chosen:
             continue
         by_word = [name for name, named_as in named.items() if named_as is not None and named_as.part == part]
         # MNLI's two test sets: the one of the same genres as the training rows
-        matched = [name for name in by_word if words_of(name)[-1:] == ["matched"]]
+        matched = [name for name in by_word if "matched" in words_of(name)]
         found[part] = matched or by_word
     return _settled(names, found)
 

@@ -15,14 +15,12 @@ import pyarrow.compute as pc
 from automl.config import RunRequest
 from automl.data.columns import Codes, Mask, as_text, fold_space
 from automl.data.guess import TARGETS, find_column
-from automl.data.mapped import mapped
 from automl.data.part_words import PARTS_COLUMN, flagged_part, parts_named
-from automl.data.pieces import taken
+from automl.data.row_parts import PARTS, rows_of_part
 from automl.data.rows import Rows
 from automl.errors import DataError, RequestError
 
 NO_SPLIT = "none"
-_PARTS = ("train", "validation", "test")
 _FIRST_ROWS, _MOST_VALUES = 1_000, 30
 _FLAGS = {"0": False, "0.0": False, "false": False, "no": False, "1": True, "1.0": True, "true": True, "yes": True}
 
@@ -73,7 +71,7 @@ class _Column:
 
     @property
     def has(self) -> list[str]:
-        return [part for place, part in enumerate(_PARTS) if (self.codes == place).any()]
+        return [part for place, part in enumerate(PARTS) if (self.codes == place).any()]
 
 
 def parts_by_column(parts: Mapping[str, Rows], said: Said) -> dict[str, Rows]:
@@ -89,19 +87,19 @@ def parts_by_column(parts: Mapping[str, Rows], said: Said) -> dict[str, Rows]:
     if column is None:
         return dict(parts)
     _refuse_contradictions(column, parts, said)
-    made = {part: _rows_of(train, column, part) for part in column.has}
+    made = {part: rows_of_part(train, column.codes, part, column.names) for part in column.has}
     made["train"] = made["train"].noting(_sentence(column, said))
     others = {part: _without(rows, column.names) for part, rows in parts.items() if part not in made}
-    return {part: (made | others)[part] for part in _PARTS if part in made or part in others}
+    return {part: (made | others)[part] for part in PARTS if part in made or part in others}
 
 
 def _sentence(column: _Column, said: Said) -> str:
     counts = Counter(column.codes.tolist())
-    words = {part: [word for word, meant in column.words.items() if meant == part] for part in _PARTS}
+    words = {part: [word for word, meant in column.words.items() if meant == part] for part in PARTS}
     listed = ", ".join(
         f"{part} {counts[place]:,}"
         + ("" if words[part] in ([], [part]) else f" ({', '.join(map(repr, words[part][:5]))})")
-        for place, part in enumerate(_PARTS)
+        for place, part in enumerate(PARTS)
         if counts[place]
     )
     unused = [word for word, part in column.words.items() if not part]
@@ -109,18 +107,6 @@ def _sentence(column: _Column, said: Said) -> str:
     how = "named with --split" if said.split is not None else "--split none takes all rows as training rows"
     noun = "column" if len(column.names) == 1 else "columns"
     return f"parts by the {noun} {' and '.join(map(repr, column.names))}: {listed}{aside} ({how})"
-
-
-def _rows_of(train: Rows, column: _Column, part: str) -> Rows:
-    places = np.flatnonzero(column.codes == _PARTS.index(part))
-    table = train.table.drop_columns(list(column.names))
-    batches = (batch for piece in taken(table, places) for batch in piece.to_batches())
-    chosen = mapped(table.schema, batches)
-    skipped = train.read_as.skipped_rows if part == "train" else ()
-    read_as = replace(
-        train.read_as, source=f"{train.read_as.source} [{part}]", rows=len(places), skipped_rows=skipped
-    )
-    return replace(train, table=chosen, read_as=read_as, chosen=train.numbers[places])
 
 
 def _without(rows: Rows, names: Sequence[str]) -> Rows:
@@ -183,7 +169,7 @@ def _counts(values: pa.ChunkedArray) -> dict[str, int]:
 
 
 def _codes(values: pa.ChunkedArray, meant: Mapping[str, str]) -> Codes:
-    places = {word: _PARTS.index(part) if part else -1 for word, part in meant.items()}
+    places = {word: PARTS.index(part) if part else -1 for word, part in meant.items()}
     at = pc.index_in(values, pa.array(list(places), pa.string())).to_numpy().astype(np.int64)
     codes: Codes = np.array(list(places.values()), np.int64)[at]
     return codes
@@ -214,9 +200,9 @@ def _by_flags(train: Rows, flags: Mapping[str, str]) -> _Column | None:
     if not marks or len({flags[name] for name in marks}) < len(marks):
         return None
     others = [part for part in ("train", "test", "validation") if part not in {flags[name] for name in marks}]
-    codes = np.full(train.table.num_rows, _PARTS.index(others[0]) if others else -1)
+    codes = np.full(train.table.num_rows, PARTS.index(others[0]) if others else -1)
     for name, mark in marks.items():
-        codes[mark] = _PARTS.index(flags[name])
+        codes[mark] = PARTS.index(flags[name])
     column = _Column(tuple(marks), codes, {})
     if np.sum(list(marks.values()), axis=0).max() > 1 or len(column.has) < 2 or "train" not in column.has:
         return None

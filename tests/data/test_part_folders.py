@@ -54,6 +54,8 @@ def test_a_name_speaks_of_a_part_where_it_says_nothing_else(name: str, part: str
         (["train", "holdout", "test"], {"train": ["train"], "test": ["test"]}, ["holdout"]),
         (["train", "validation_matched", "validation_mismatched"],
          {"train": ["train"], "validation": ["validation_matched"]}, ["validation_mismatched"]),
+        (["train-0-of-2", "train-1-of-2", "dev_matched-0-of-1", "dev_mismatched-0"],
+         {"train": ["train-0-of-2", "train-1-of-2"], "validation": ["dev_matched-0-of-1"]}, ["dev_mismatched-0"]),
         (["train", "test_notes", "other"], {"train": ["train"]}, ["test_notes", "other"]),
     ],
 )  # fmt: skip
@@ -125,7 +127,25 @@ def test_parts_without_class_folders_are_never_classes(tmp_path: Path) -> None:
     (tmp_path / "sample_submission.csv").write_text("id,circle,square\n1,0.5,0.5\n")
     rows = load(str(tmp_path))["train"]
     assert rows.table["id"].to_pylist() == names
-    assert rows.read_as.left_out == ("sample_submission.csv", "images of the folder 'test' that it does not name")
+    assert rows.read_as.left_out == ("sample_submission.csv", "the folder 'test'")
+
+
+@pytest.mark.parametrize("named", ["{part}/{stem}.png", "data\\{part}\\{stem}.png", "{stem}.png", "{stem}"])
+def test_rows_of_a_table_are_of_the_part_whose_folder_holds_their_file(tmp_path: Path, named: str) -> None:
+    rows = []
+    for part, start in (("train", 0), ("test_set", 50)):
+        write_pictures(tmp_path / "some", 3, start=start, classes=("circle",))
+        (tmp_path / "some" / "circle").rename(tmp_path / part)
+        (tmp_path / "some").rmdir()
+        rows += [named.format(part=part, stem=file.stem) for file in sorted((tmp_path / part).iterdir())]
+    (tmp_path / "labels.csv").write_text("kind,file\n" + "".join(f"x,{name}\n" for name in reversed(rows)))
+    parts = load(str(tmp_path))
+    assert {part: sorted(held.table["file"].to_pylist()) for part, held in parts.items()} == {
+        "train": sorted(rows[:3]),
+        "test": sorted(rows[3:]),
+    }
+    assert parts["test"].numbers.tolist() == [0, 1, 2]
+    assert "parts by the folders of the files in 'file': train 3, test 3" in parts["train"].read_as.sentence()
 
 
 @pytest.mark.parametrize("place", ["test/test1", "test/unknown", "test"])

@@ -282,7 +282,7 @@ def names_columns(records: Sequence[Sequence[str]]) -> bool:
 def _counts_columns(cells: Sequence[str]) -> bool:
     """Whether the cells are 0, 1, 2, ..., as pandas names columns that have no names; a blank one names its index."""
     plain = [cell.strip() for cell in cells]
-    plain = plain[1:] if plain and not plain[0] else plain
+    plain = plain[1:] if plain and plain[0].lower() in ("", "index", "unnamed: 0") else plain
     return bool(plain) and plain == [str(number) for number in range(len(plain))]
 
 

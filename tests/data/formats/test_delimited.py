@@ -130,9 +130,11 @@ def test_a_file_written_with_two_returns_a_line_end_has_none_in_its_texts(tmp_pa
     assert table.to_pydict() == {"label": ["x", "y"], "text": ["good one", "bad one"]}
 
 
-@pytest.mark.parametrize(("header", "names"), [("0,1", ["0", "1"]), (",0,1", ["column_1", "0", "1"])])
+@pytest.mark.parametrize(
+    ("header", "names"), [("0,1", ["0", "1"]), (",0,1", ["column_1", "0", "1"]), ("index,0,1", ["index", "0", "1"])]
+)
 def test_numbers_that_count_the_columns_name_them(tmp_path, header, names):
-    index = "7," if header.startswith(",") else ""
+    index = "7," if header.count(",") == 2 else ""
     (tmp_path / "rows.csv").write_text(header + "\n" + f"{index}a good one,1\n{index}a bad one,0\n" * 5)
     table, read_as = read_rows(str(tmp_path / "rows.csv"))
     assert table.column_names == names
