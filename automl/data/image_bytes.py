@@ -27,10 +27,9 @@ from automl.errors import DataError
 
 HELD = "its values are image files themselves"
 _BEGINNINGS = {
-    b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"BM": ".bmp", b"RIFF": ".webp",
-    b"II*\0": ".tif", b"MM\0*": ".tif", b"\0\0\0\x0cjP  ": ".jp2",
+    rb"\x89PNG\r\n\x1a\n": ".png", rb"\xff\xd8\xff": ".jpg", rb"GIF8": ".gif", rb"BM....\0\0\0\0": ".bmp",
+    rb"RIFF....WEBP": ".webp", rb"II\*\0|MM\0\*": ".tif", rb"\0\0\0\x0cjP  ": ".jp2", rb"....ftypavi[fs]": ".avif",
 }  # fmt: skip
-_AVIF = re.compile(rb"....ftyp(avif|avis)", re.S)
 _DATA_URI = re.compile(r"\s*data:image/[\w.+-]+;base64,")
 _BASE64 = re.compile(r"\s*(data:image/[\w.+-]+;base64,|iVBORw0KGgo|/9j/|R0lGOD|UklGR|SUkqA|TU0AK)")
 _SAMPLE_ROWS, _ENOUGH = 20, 0.9
@@ -101,9 +100,7 @@ def _opened(value: Any) -> tuple[bytes | str | None, str | None]:
 
 def _ending(data: bytes) -> str | None:
     """The ending of the image format that bytes begin as; None where they are no image."""
-    if _AVIF.match(data):
-        return ".avif"
-    return next((ending for beginning, ending in _BEGINNINGS.items() if data.startswith(beginning)), None)
+    return next((ending for beginning, ending in _BEGINNINGS.items() if re.match(beginning, data, re.S)), None)
 
 
 def _written(column: pa.ChunkedArray, part: str, name: str, folder: Path) -> pa.ChunkedArray:

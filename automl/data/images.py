@@ -43,15 +43,16 @@ MOST_BYTES = 1 << 29
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: these stand on a side
 _ONE_COLOUR = 8
 """Of 255 steps: nobody sees a shape in colours that are no further apart."""
+_CONVERT = ", which is not read here; convert it to PNG or JPEG"
 _UNREAD = (
-    (rb"....ftyp(heic|heix|hevc|mif1|msf1|heim|heis)", "HEIC, as phones write it"),
-    (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg\b", "SVG, a drawing"),
-    (rb".{128}DICM", "DICOM"),
-    (rb"8BPS", "a PSD of Photoshop"),
-    (rb"%PDF", "PDF"),
-    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
-    (rb"\s*<(!DOCTYPE html|html)", "a web page, not what its address once led to"),
-    (rb"version https://git-lfs", "a pointer of Git LFS: fetch the files with git lfs pull"),
+    (rb"....ftyp(heic|heix|hevc|mif1|msf1|heim|heis)", "HEIC, as phones write it" + _CONVERT),
+    (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg\b", "SVG, a drawing" + _CONVERT),
+    (rb".{128}DICM", "DICOM" + _CONVERT),
+    (rb"8BPS", "a PSD of Photoshop" + _CONVERT),
+    (rb"%PDF", "PDF" + _CONVERT),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL" + _CONVERT),
+    (rb"\s*<(!DOCTYPE html|html)", "a web page, in the place of the image that was to be downloaded"),
+    (rb"version https://git-lfs", "a pointer of Git LFS; fetch the images with git lfs pull"),
 )
 """What files begin with that are often taken for images, or stand in their place."""
 _MINIATURE = 16
@@ -152,7 +153,7 @@ def _no_image(data: bytes) -> str:
     """What bytes are that no decoder knows."""
     other = next((name for pattern, name in _UNREAD if re.match(pattern, data, re.S)), None)
     if other is not None:
-        return f"it is {other}, which is not read here; convert it to PNG or JPEG"
+        return f"it is {other}"
     return "it is none of " + ", ".join(FORMATS)
 
 

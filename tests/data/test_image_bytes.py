@@ -92,6 +92,27 @@ def test_a_broken_image_and_a_row_without_one_are_found(tmp_path: Path) -> None:
     assert (broken.kind, broken.rows) == ("broken_images", (3, 4))
 
 
+def test_sounds_in_the_hub_s_form_are_no_images(tmp_path: Path) -> None:
+    sounds = pa.array([hub(b"RIFF\x24\0\0\0WAVEfmt " + bytes([n]) * 40, f"{n}.wav") for n in range(24)], HUB)
+    parquet.write_table(pa.table({"audio": sounds, "label": [n % 2 for n in range(24)]}), tmp_path / "x.parquet")
+    assert inspect(str(tmp_path / "x.parquet")).unpacked is None
+
+
+@pytest.mark.parametrize(
+    ("format", "ending"), [("WEBP", ".webp"), ("BMP", ".bmp"), ("TIFF", ".tif"), ("AVIF", ".avif")]
+)
+def test_unpacked_files_end_as_what_they_are(tmp_path: Path, format: str, ending: str) -> None:
+    images = []
+    for number in range(12):
+        room = io.BytesIO()
+        picture(KINDS[number % 2], number).save(room, format)
+        images.append(room.getvalue())
+    parquet.write_table(pa.table({"image": images, "label": [n % 2 for n in range(12)]}), tmp_path / "x.parquet")
+    seen = inspect(str(tmp_path / "x.parquet"))
+    assert {Path(path).suffix for path in seen.parts["train"].table["image"].to_pylist()} == {ending}
+    assert not {finding.kind for finding in seen.findings} & {"broken_images", "wrong_extension"}
+
+
 def test_several_images_in_a_row_are_refused(tmp_path: Path) -> None:
     rows = [{"image": [hub(encoded(n)), hub(encoded(n + 50))], "label": n % 2} for n in range(24)]
     parquet.write_table(
