@@ -277,7 +277,8 @@ def _of_several_labels(roles: Roles, train: Rows, columns: Sequence[Column], spr
         return replace(roles, target=None, target_reason=spread.reason, task=MULTI_LABEL, task_reason=spread.reason)
     if spread is not None:
         return replace(roles, target_reason=spread.reason)
-    listed = any(column.kind == "list" for column in columns if column.name in roles.inputs)
+    tokens = (*roles.inputs, "tokens", "words")  # tags of these are no labels of a row
+    listed = any(column.kind == "list" and column.name in tokens for column in columns)
     if roles.target is None or listed or (roles.task or "").endswith("regression"):
         return roles
     shown = several_labels(train.table[roles.target])

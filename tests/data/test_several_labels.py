@@ -142,3 +142,9 @@ def test_a_test_file_of_columns_is_joined_as_its_training_rows_are(tmp_path):
     write_rows(pa.table(test), tmp_path / "test.csv")
     with pytest.raises(DataError, match="in .*test.csv, which has 2 of them, in 1 rows several are 1"):
         run(tmp_path, one_hot("a", "b"), test=str(tmp_path / "test.csv"))
+
+
+def test_tags_of_tokens_are_a_task_of_their_own(tmp_path):
+    columns = {"text": texts(40), "tokens": [["a", "b"]] * 40, "ner_tags": [[0, n % 3] for n in range(40)]}
+    with pytest.raises(DataError, match="token-classification"):
+        run(tmp_path, columns, "rows.jsonl")
