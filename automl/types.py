@@ -18,7 +18,7 @@ SpendKind = Literal["train", "validate", "cache", "retry", "final"]
 Parameters = Mapping[str, Any]
 
 
-class _Plain:
+class Plain:
     """Turns a dataclass into plain JSON values and back."""
 
     def to_json(self) -> dict[str, Any]:
@@ -31,7 +31,7 @@ class _Plain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding(_Plain):
+class Finding(Plain):
     """One thing that the profile saw, in one part of the data.
 
     rows: their numbers in the part's source, from 0; cut to the first hundred, so `count` may exceed their number.
@@ -47,7 +47,7 @@ class Finding(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schema(_Plain):
+class Schema(Plain):
     """What the columns mean to a task. `classes` is sorted and empty where the task has none.
 
     levels: of images with more than 8 bits a channel, which values are shown from black to white (data/levels.py).
@@ -79,7 +79,7 @@ class Schema(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split(_Plain):
+class Split(Plain):
     """Who saw which rows. Row numbers count from 0 in the file they came from (see split.json)."""
 
     train: tuple[int, ...]
@@ -91,7 +91,7 @@ class Split(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fold(_Plain):
+class Fold(Plain):
     """One of several cuts of the same rows, numbered from 1: how many train and judge, and their fingerprints."""
 
     number: int
@@ -126,7 +126,7 @@ class PreparedData:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint(_Plain):
+class Checkpoint(Plain):
     """Weights on disk. `name` is what the user typed; `revision` is a hub commit or a hash of the files."""
 
     name: str
@@ -140,7 +140,7 @@ class Checkpoint(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender(_Plain):
+class Contender(Plain):
     """One checkpoint with one way to adapt it: a row of the board. `name` is unique in a run."""
 
     name: str
@@ -159,7 +159,7 @@ class Contender(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Budget(_Plain):
+class Budget(Plain):
     """What every contender gets, identically: either `trials` or `device_seconds`."""
 
     trials: int | None = None
@@ -168,7 +168,7 @@ class Budget(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Away(_Plain):
+class Away(Plain):
     """Where nodes without the driver's files find them: a run's storage, and keys of bundles in it."""
 
     storage: str
@@ -177,7 +177,7 @@ class Away(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialSpec(_Plain):
+class TrialSpec(Plain):
     """All that a worker needs to run one training; plain JSON.
 
     away: paths are the driver's, and every node fetches what it needs; None: all nodes see these paths.
@@ -220,7 +220,7 @@ class TrialSpec(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost(_Plain):
+class Cost(Plain):
     device_seconds: float = 0.0
     wall_seconds: float = 0.0
     samples_seen: int = 0
@@ -228,7 +228,7 @@ class Cost(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialResult(_Plain):
+class TrialResult(Plain):
     """One line of trials.jsonl: exists for every training, however it ended (records.md).
 
     validation: the deciding metric at the last evaluation; None where there was none.
@@ -274,44 +274,7 @@ class TrialResult(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probe(_Plain):
-    """What a few real steps of a contender's first recipe took, on one worker with what a trial gets.
-
-    error: why nothing could be measured; the rest is then zero.
-    ready_seconds: loading and all else before the first steady step. seconds_per_sample: of steps, evaluation apart.
-    predict_seconds_per_row, scoring_seconds: an evaluation takes both, the latter once.
-    cache_seconds, cache_seconds_per_row, cache_bytes_per_row: of encoding rows and storing activations, once a run.
-    model_bytes: of the whole model; learning_bytes: of what learns.
-    machine_bytes: memory of the GPU, or of the host where the model was there. steps: how many were measured.
-    """
-
-    contender: str
-    error: str | None = None
-    batch_size: int = 0
-    steps: int = 0
-    ready_seconds: float = 0.0
-    seconds_per_sample: float = 0.0
-    predict_seconds_per_row: float = 0.0
-    scoring_seconds: float = 0.0
-    cache_seconds: float = 0.0
-    cache_seconds_per_row: float = 0.0
-    cache_bytes_per_row: float = 0.0
-    stores_activations: bool = False
-    peak_memory_bytes: int = 0
-    machine_bytes: int = 0
-    model_bytes: int = 0
-    learning_bytes: int = 0
-    wall_seconds: float = 0.0
-    environment: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        return super().from_json({**values, "notes": tuple(values.get("notes", ()))})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spend(_Plain):
+class Spend(Plain):
     """One line of ledger.jsonl."""
 
     contender: str
@@ -322,7 +285,7 @@ class Spend(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassScore(_Plain):
+class ClassScore(Plain):
     """How well one class is found on the test. None where nothing was so, or nothing was called so."""
 
     name: str
@@ -333,7 +296,7 @@ class ClassScore(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SliceScore(_Plain):
+class SliceScore(Plain):
     """The deciding metric on the test rows of one slice, with its 95% interval; None where it is not defined there.
 
     few: too few rows to be judged.
@@ -349,7 +312,7 @@ class SliceScore(_Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeaderboardRow(_Plain):
+class LeaderboardRow(Plain):
     """One row of leaderboard.json (records.md). Fields after `model_dir` are additions.
 
     latency_ms_*: of the shipped model or the baseline, raw input to prediction, one row or 32 at a time.

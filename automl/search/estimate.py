@@ -22,8 +22,9 @@ from automl.search.slots import Slots
 from automl.tasks.base import Task
 from automl.training.fit import CHECKPOINT_SECONDS
 from automl.training.frozen_prefix import QUOTA_BYTES
+from automl.training.probed import Probe
 from automl.training.stream import evaluation_points
-from automl.types import Budget, Probe
+from automl.types import Budget
 
 Range = tuple[float, float]
 _ADAM_STATES = 2

@@ -20,7 +20,8 @@ from automl.search.estimate import Estimate, Range, RunEstimate, estimate_run
 from automl.search.probe import probe_contenders
 from automl.search.slots import Slots
 from automl.search.space import SearchSpace
-from automl.types import PreparedData, Probe, TrialSpec
+from automl.training.probed import Probe
+from automl.types import PreparedData, TrialSpec
 
 
 def make_plan(

@@ -16,9 +16,10 @@ from automl.errors import one_line
 from automl.search.slots import Slots
 from automl.training.away import NotHere, brought_here
 from automl.training.probe import probe_training
+from automl.training.probed import Probe
 from automl.training.process import keep_to_share, set_threads, warm_process
 from automl.training.workers import cpus_of_this_process
-from automl.types import Probe, TrialSpec
+from automl.types import TrialSpec
 
 LONGEST_SECONDS = 120.0
 """A probe that takes longer is given up: the run finds out by itself."""

@@ -25,10 +25,11 @@ from automl.training.clock import SlotClock
 from automl.training.evaluation import Alone, score_rows, standard_error
 from automl.training.fit import Training
 from automl.training.memory import peak_memory_bytes, reset_peak_memory
+from automl.training.probed import Probe
 from automl.training.process import free_memory, trial_device
 from automl.training.stream import batch_stream
 from automl.training.workers import describe_place, how_it_failed
-from automl.types import Part, Probe, TrialSpec
+from automl.types import Part, TrialSpec
 
 SLOW_SECONDS = 30.0
 """A first look that took longer has to do."""

@@ -10,7 +10,7 @@ from automl.config import make_request
 from automl.search.estimate import Estimate, RunEstimate, estimate_run
 from automl.search.plan import plan_sentences, shards_told
 from automl.search.slots import Slots
-from automl.types import Probe
+from automl.training.probed import Probe
 
 ROWS = {"train": 1_000, "validation": 100, "test": 200}
 FIVE = {"count": 5, "validation": [100] * 5}
