@@ -55,9 +55,15 @@ def quick(line: str) -> list[str]:
     return words
 
 
-def test_the_first_command_makes_a_board_a_report_and_a_model_of_each_contender(desk: Path) -> None:
+def test_the_first_command_makes_a_board_a_report_and_a_model_of_each_contender(
+    desk: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, here = tmp_path_factory.mktemp("home"), {path.name for path in desk.iterdir()}
+    monkeypatch.setenv("HOME", str(home))
     [line] = commands(f"```{FIRST}```")
     assert main(quick(line)) == 0
+    assert {path.name for path in home.iterdir()} <= {".cache"}  # no settings, no identity, no token
+    assert {path.name for path in desk.iterdir()} - here == {"runs"}
     run = desk / "runs" / "reviews"
     assert {"report.html", "leaderboard.md", "leaderboard.json"} <= {path.name for path in run.iterdir()}
     assert {path.name for path in (run / "models").iterdir()} == {f"{name}-full" for name in NETS}
