@@ -117,8 +117,9 @@ def _own_token() -> Iterator[None]:
 
 
 def _forget_token() -> None:
-    """Have Ray look for its token anew."""
+    """Have Ray look anew for its token, and whether it needs one: it keeps both in mind."""
     with suppress(ImportError, AttributeError):  # a Ray that knows no tokens
-        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
         AuthenticationTokenLoader.instance().reset_cache()
+        Config.initialize("")
