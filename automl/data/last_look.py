@@ -96,7 +96,8 @@ def _classes(train: Kept, rows: Kept, part: str, was_cut: bool) -> Iterator[Find
             "refuse" if surprising else "warn",
             f"all {int(after.sum()):,} {part} rows are of one class, {known[only]!r}, which is "
             f"{fractions[only]:.1%} of the training rows",
-            f"no row of another class can {use}: give {part} rows of every class, or leave --{part} out"
+            f"no row of another class can {use}: give {part} rows of every class, or leave --{part} out "
+            "(--split none, where a column made them)"
             if not was_cut
             else f"no row of another class can {use}: split by another column",
             int(after.sum()),

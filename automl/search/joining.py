@@ -12,7 +12,7 @@ from threading import Thread
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from automl.errors import RequestError
+from automl.errors import ClusterError, RequestError
 
 KNOCK_SECONDS = 6.0
 """How long a machine may take to say that a Ray listens there; Ray itself would try for many minutes."""
@@ -23,6 +23,7 @@ LOCAL = "local"
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # with empty settings
 _SETTINGS = 4
 _DASHBOARDS = ("http", "https")
+_TOO_LATE = "timed out during startup"
 _EXPECTED = "the address of a running cluster, asked from one of its machines, with its version of Ray and its token"
 
 
@@ -98,16 +99,23 @@ def refuse_others(named: Named) -> None:
 
 @contextmanager
 def telling_no_cluster(named: Named | None) -> Iterator[None]:
-    """Raises RequestError where no cluster answers at the address."""
+    """Raises RequestError where no cluster answers at the address, ClusterError where none starts on this machine."""
     try:
         yield
-    except (ConnectionError, RuntimeError, ValueError) as problem:
-        if named is None:
+    except Exception as problem:
+        told = " ".join(str(problem).split())[:300]
+        if named is None and _TOO_LATE in told:  # Ray raises a bare Exception
+            raise ClusterError(
+                "Ray did not start on this machine within half a minute",
+                "a machine with a core and some memory to spare",
+                "Run again when less else runs on it; what was finished is kept",
+            ) from problem
+        if named is None or not isinstance(problem, ConnectionError | RuntimeError | ValueError):
             raise
         try:
-            refuse(named, " ".join(str(problem).split())[:300])
-        except RequestError as told:
-            raise told from problem
+            refuse(named, told)
+        except RequestError as refusal:
+            raise refusal from problem
 
 
 def _is_connected() -> bool:

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed import Store
+from torch.distributed import Store  # type: ignore[attr-defined]
 
 from automl.training.context import Context
 

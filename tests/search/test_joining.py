@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from automl.cli import main
-from automl.errors import RequestError
+from automl.errors import ClusterError, RequestError
 from automl.search import joining
 from automl.search.joining import Named, named_cluster, reach_cluster, refuse_others, telling_no_cluster, why_no_ray
 
@@ -186,3 +186,11 @@ def test_a_connection_that_the_callers_program_has_made_is_taken_as_it_is(
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     assert sys.modules["ray"] is ray
     assert reach_cluster(f"127.0.0.1:{dead_port}") is None
+
+
+def test_a_ray_that_does_not_start_in_time_is_the_machines_matter_and_other_failures_stay_ours() -> None:
+    with pytest.raises(ClusterError, match="did not start on this machine") as told, telling_no_cluster(None):
+        raise Exception("The current node timed out during startup. This could happen because ...")
+    assert "what was finished is kept" in told.value.todo
+    with pytest.raises(RuntimeError, match="something else"), telling_no_cluster(None):
+        raise RuntimeError("something else")
