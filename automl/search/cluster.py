@@ -62,6 +62,13 @@ def startable_nodes() -> list[Node]:
     ]
 
 
+def node_of(actor: Any) -> str:
+    """The id of the node on which an actor's process is."""
+    from ray._private.state import state
+
+    return str(state.actor_table(actor._actor_id.hex())["Address"]["NodeID"])
+
+
 def free_resources() -> dict[str, float]:
     import ray
 
@@ -121,9 +128,13 @@ class Outlook:
         )
         self._note("; ".join(changes) + slots)
 
-    def has_lost(self, node_id: str | None) -> bool:
-        """Whether a node that was in the cluster is not there any more."""
-        return node_id is not None and bool(node_id) and node_id not in {node.id for node in self._nodes()}
+    def ids(self) -> frozenset[str]:
+        """Of the nodes that there are now."""
+        return frozenset(node.id for node in self._nodes())
+
+    def has_lost(self, nodes: frozenset[str]) -> bool:
+        """Whether one of these nodes is not there any more."""
+        return bool(nodes) and not nodes <= self.ids()
 
     def _tell_of_waiting(
         self, nodes: Sequence[Node], startable: Sequence[Node], slots: Slots, waiting: Sequence[float]

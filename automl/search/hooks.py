@@ -10,6 +10,8 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from automl.search.cluster import node_of
+
 if TYPE_CHECKING:
     from automl.search.sweep import Sweep
 
@@ -79,7 +81,7 @@ class Counts(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         assert self._sweep is not None
-        self._sweep.has_process(trial.trial_id)
+        self._sweep.has_process(trial.trial_id, node_of(trial.temporary_state.ray_actor))
         trial.max_failures = self._sweep.retries(trial.trial_id)
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:

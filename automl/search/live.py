@@ -15,13 +15,15 @@ class Live:
     """A training that has a slot. `told` is all that its messages said so far, the newest word winning.
 
     retries: how often it may still be started again; lost: how often its process has died under this driver.
-    waits_since: when it began to wait for a process (time.monotonic); None while it has one.
+    nodes: ids of those that its process may be on; waits_since: when it began to wait for one (time.monotonic),
+    None while it has one.
     """
 
     spec: TrialSpec
     started_at: str
     retries: int
     lost: int = 0
+    nodes: frozenset[str] = frozenset()
     curve: list[dict[str, Any]] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False

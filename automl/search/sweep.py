@@ -219,10 +219,15 @@ class Sweep:
             return False
         return True
 
-    def has_process(self, trial_id: str) -> None:
-        """Take note that a training waits no longer, unless for the workers that its process starts."""
+    def has_process(self, trial_id: str, node: str) -> None:
+        """Take note that a training waits no longer, unless for the workers that its process starts, and where it is.
+
+        node: the id of the process's. Several workers may lie on any.
+        """
+        live = self._live[trial_id]
+        live.nodes = frozenset({node}) if self._slots.workers == 1 else self._outlook.ids()
         if not self._slots.starts_its_workers:
-            self._live[trial_id].waits_since = None
+            live.waits_since = None
 
     def retries(self, trial_id: str) -> int:
         """How often Tune may start a training again."""
@@ -246,7 +251,7 @@ class Sweep:
         live.waits_since = time.monotonic()
         if times > live.lost:  # Ray does not count a node that was taken away with notice
             live.lost = times
-            if self._outlook.has_lost(live.told.get("environment", {}).get("node_id")):
+            if self._outlook.has_lost(live.nodes):
                 live.retries += 1
             else:
                 self._begin(live.spec)

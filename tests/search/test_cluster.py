@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from automl.search.cluster import (
+    MOST_NODES,
     WAIT_SECONDS,
     Node,
     Outlook,
@@ -112,8 +114,67 @@ def test_nodes_are_asked_whether_they_see_a_path_and_one_that_is_gone_sees_nothi
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_ray")
-def test_what_a_running_ray_tells_of_itself() -> None:
+def test_what_a_running_ray_has_and_what_waits_in_it() -> None:
+    from ray.util import placement_group, remove_placement_group
+
     (node,) = living_nodes()
-    assert startable_nodes() == []
     assert free_resources()["CPU"] == node.total["CPU"] >= 1
     assert not is_room_wanted()
+    group = placement_group([{"CPU": node.total["CPU"] + 1}])
+    try:
+        assert not group.wait(0.1)
+        assert is_room_wanted()
+    finally:
+        remove_placement_group(group)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
+def test_an_autoscaler_that_says_what_it_may_start_is_believed() -> None:
+    import ray
+    from ray._raylet import GcsClient
+    from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
+
+    assert startable_nodes() == []
+    cluster = GcsClient(address=ray.get_runtime_context().gcs_address)
+    groups = [NodeGroupConfig(name="gpu", resources={"CPU": 8, "GPU": 1}, max_count=3)]
+    groups.append(NodeGroupConfig(name="cpu", resources={"CPU": 4}, max_count=-1))
+    cluster.report_cluster_config(ClusterConfig(node_group_configs=groups).SerializeToString())
+    try:
+        assert startable_nodes()[:3] == [Node("gpu", {"CPU": 8, "GPU": 1})] * 3
+        assert startable_nodes()[3:] == [Node("cpu", {"CPU": 4})] * MOST_NODES
+    finally:
+        cluster.report_cluster_config(ClusterConfig().SerializeToString())
+    assert startable_nodes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
+def test_a_node_that_is_about_to_be_taken_away_takes_no_work_and_its_training_knows() -> None:
+    """The last of this file: the node takes no work any more."""
+    import ray
+    from ray._raylet import GcsClient
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+    (node,) = living_nodes()
+    looks = ray.remote(num_cpus=1)(Looks).remote()
+    assert not ray.get(looks.leaving.remote())
+    cluster = GcsClient(address=ray.get_runtime_context().gcs_address)
+    in_an_hour = int(1000 * (time.time() + 3600))
+    accepted, why = cluster.drain_node(
+        node.id, DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"), "spot", in_an_hour
+    )
+    assert accepted, why
+    assert living_nodes() == []
+    assert Outlook(print).has_lost(frozenset({node.id}))
+    assert ray.get(looks.leaving.remote())
+
+
+class Looks:
+    """A training's process that asks each time."""
+
+    def leaving(self) -> bool:
+        from automl.training.clock import SlotClock
+        from automl.training.workers import TrialContext
+
+        return TrialContext(SlotClock(None), print).leaving

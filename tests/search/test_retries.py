@@ -121,9 +121,13 @@ def test_the_end_of_a_node_is_no_fault_of_its_training(tmp_path: Path, monkeypat
     sweep = driver(tmp_path)
     spec = sweep.start("a")
     assert spec is not None
-    sweep.message("a", evaluation(RUNGS[0]) | {"environment": {"node_id": "spot"}})
-    monkeypatch.setattr(Outlook, "has_lost", lambda self, node: node == "spot")
+    monkeypatch.setattr(Outlook, "ids", lambda self: frozenset({"head"}))
     for times in (1, 2, 3, 4):
+        sweep.has_process("a", "spot")  # it has told nothing yet
         sweep.lost("a", times)
     assert sweep.retries("a") == RETRIES + 4  # Tune counts them, and is allowed as many more
     assert RunFolder(tmp_path).attempts()[spec.id] == 1
+    sweep.has_process("a", "head")
+    sweep.lost("a", 5)
+    assert sweep.retries("a") == RETRIES + 4
+    assert RunFolder(tmp_path).attempts()[spec.id] == 2
