@@ -64,12 +64,15 @@ def ray_session(address: str | None, note: Callable[[str], None] = lambda line: 
         if in_charge:
             # Ray exits on SIGTERM wherever it stands; Tune winds up on SIGINT alone.
             signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        # else Ray prints what befalls its nodes among what was asked for, whatever log_to_driver says
+        ray._private.worker._worker_logs_enabled = False
         try:
             yield
         finally:
             if in_charge:
                 signal.signal(signal.SIGTERM, before)
             ray.shutdown()
+            ray._private.worker._worker_logs_enabled = True
 
 
 @contextmanager
