@@ -80,7 +80,7 @@ def times_of(part: Keyed, column: str) -> npt.NDArray[np.float64]:
     """When every row was, as numbers that grow. Raises DataError where the column does not tell it."""
     values = part.rows.table[column]
     if pa.types.is_temporal(values.type):
-        values = values.cast(pa.timestamp("us")).cast(pa.int64())
+        values = values.cast(pa.int32() if values.type.bit_width == 32 else pa.int64())  # the count behind it
     numbers = numeric_values(values)
     if numbers is None:
         import pandas

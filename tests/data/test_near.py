@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from automl.config import make_request
@@ -192,6 +194,27 @@ def test_a_cut_by_time_gives_the_latest_rows_to_the_test(tmp_path: Path) -> None
     assert max(days[0]) <= min(days[1])
     assert max(days[1]) <= min(days[2])
     assert data.split.strategy.startswith("test cut from train, the latest rows by 'day'")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.date32(), pa.date64(), pa.time32("s"), pa.time64("ns"), pa.duration("s"), pa.timestamp("s"),
+        pa.timestamp("us", "Europe/Berlin"), pa.timestamp("ns"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_kind_of_time_that_a_table_may_hold_orders_its_rows(tmp_path: Path, kind: pa.DataType) -> None:
+    order = np.random.default_rng(0).permutation(100)
+    counted = pa.array(order, pa.int32() if kind.bit_width == 32 else pa.int64())
+    if kind == pa.date64():
+        counted = pa.array(order * 86_400_000)  # whole days
+    rows = {"text": [sentence(n) for n in range(100)], "label": ["ab"[n % 2] for n in range(100)]}
+    pq.write_table(pa.table({**rows, "when": counted.cast(kind)}), tmp_path / "a.parquet")
+    data = prepare(make_request({"source": str(tmp_path / "a.parquet"), "time": "when"}), tmp_path / "data")
+    moments = [order[list(getattr(data.split, part))] for part in ("train", "validation", "test")]
+    assert moments[0].max() < moments[1].min()
+    assert moments[1].max() < moments[2].min()
 
 
 def test_cuts_that_cannot_be_made_are_errors_in_three_parts(tmp_path: Path) -> None:
