@@ -28,11 +28,28 @@ _ADDRESS = "the dashboard of the cluster's head (default http://127.0.0.1:8265, 
 Adder = Callable[[argparse.ArgumentParser], None]
 
 
+class _Once(argparse.Action):
+    """Keeps an option's value, and refuses another one after it, which argparse would keep without a word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        before = getattr(namespace, self.dest, None)
+        if option is not None and before not in (None, values):
+            found, todo = f"{option} is given twice, as {before!r} and as {values!r}", "Leave one out, or join them"
+            raise RequestError(found, "one value; several names in one are separated by commas", todo)
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are RequestErrors with near misses; it never exits by itself."""
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(message, "", f"See {self.prog} --help")
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.register("action", None, _Once)  # what an option does that is given no action
 
     def _print_message(self, message: str, file: Any = None) -> None:
         (file or sys.stderr).write(message)  # argparse itself says nothing where that fails

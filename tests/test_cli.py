@@ -338,3 +338,12 @@ def test_the_board_of_a_run_that_has_not_come_that_far_is_the_users_to_finish(
     assert main(["board", str(folder.path)]) == 2
     assert "automl resume" in capsys.readouterr().err
     assert not folder.leaderboard_json.exists()
+
+
+def test_an_option_given_twice_with_two_values_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "rows.csv", "--text", "premise", "--text", "hypothesis"]) == 2
+    told = capsys.readouterr().err
+    assert "--text is given twice, as 'premise' and as 'hypothesis'" in told
+    assert "separated by commas" in told
+    assert main(["run", "nowhere.csv", "--target", "a", "--target", "a"]) == 2
+    assert "twice" not in capsys.readouterr().err
