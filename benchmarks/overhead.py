@@ -29,7 +29,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from loop_speed import make_checkpoint, make_rows
+import numpy as np
+from made_up import CLASSES, SIZES, make_model
 
 from automl.config import make_request
 from automl.data.prepare import prepare
@@ -86,13 +87,21 @@ def timed(
         Training._learn = learn  # type: ignore[method-assign]
 
 
+def _write_rows(file: Path) -> None:
+    draw, lines = np.random.default_rng(0), ["text,label"]
+    for row in range(ROWS):
+        words = draw.integers(SIZES["tiny"].words, size=WORDS_A_ROW)
+        lines.append(" ".join(f"w{w}" for w in words) + f",class{row % CLASSES}")
+    file.write_text("\n".join(lines) + "\n")
+
+
 class Job:
     """A model and its rows, ready for one sweep after the other."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        make_checkpoint("tiny", directory / "model")
-        make_rows(directory / "rows.csv", ROWS, WORDS_A_ROW)
+        make_model("tiny", directory / "model")
+        _write_rows(directory / "rows.csv")
         self.request = make_request({
             "source": str(directory / "rows.csv"), "target": "label", "text": "text",
             "models": str(directory / "model"), "out": str(directory / "run"),

@@ -333,9 +333,12 @@ def test_a_kept_run_goes_on_where_nothing_of_its_machine_is_left(
 def test_a_model_that_breaks_fails_its_row_and_nothing_else(ground: Path, tmp_path: Path) -> None:
     import shutil
 
+    from safetensors.torch import load_file, save_file
+
     broken = shutil.copytree(ground / "bert", tmp_path / "broken")
-    config = json.loads((broken / "config.json").read_text())
-    (broken / "config.json").write_text(json.dumps(config | {"hidden_size": 64}))  # weights of another width
+    weights = load_file(broken / "model.safetensors")
+    weights["embeddings.LayerNorm.weight"].fill_(3e38)  # a number, but no product of two of it is one
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     models = f"{ground / 'bert'},{broken}"
     board = api.run(request_for(ground, tmp_path / "run", models=models, trials=2, seeds=1))
     rows = {row.contender: row for row in board.rows}

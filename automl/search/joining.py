@@ -23,7 +23,7 @@ LOCAL = "local"
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # with empty settings
 _SETTINGS = 4
 _DASHBOARDS = ("http", "https")
-_TOO_LATE = "timed out during startup"
+_TOO_LATE = ("timed out during startup", "Timed out waiting for file")
 _EXPECTED = "the address of a running cluster, asked from one of its machines, with its version of Ray and its token"
 
 
@@ -104,7 +104,7 @@ def telling_no_cluster(named: Named | None) -> Iterator[None]:
         yield
     except Exception as problem:
         told = " ".join(str(problem).split())[:300]
-        if named is None and _TOO_LATE in told:  # Ray raises a bare Exception
+        if named is None and any(words in told for words in _TOO_LATE):  # Ray raises a bare Exception
             raise ClusterError(
                 "Ray did not start on this machine within half a minute",
                 "a machine with a core and some memory to spare",

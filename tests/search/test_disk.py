@@ -195,7 +195,7 @@ def no_room_for_the_copy(monkeypatch: pytest.MonkeyPatch) -> None:
         (target / "train.arrow").write_bytes(b"half")
         raise shutil.Error([(str(source), str(target), "[Errno 28] No space left on device")])
 
-    monkeypatch.setattr(api, "_prepare", lambda request, scratch, tracker: ({}, None))
+    monkeypatch.setattr(api, "_prepare", lambda *_: ({}, None))
     monkeypatch.setattr(shutil, "copytree", refuse)
 
 
