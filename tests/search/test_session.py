@@ -1,6 +1,8 @@
 """A Ray of the run's own lives in a folder that it can live in, and leaves nothing in the home folder."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,23 +19,32 @@ def deep(folder: Path) -> Path:
     return found
 
 
-def test_a_ray_starts_where_the_temporary_folder_is_too_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
+ALONE = """
+import os, sys
+from pathlib import Path
+import ray
+from automl.search import session
 
+before, notes = dict(os.environ), []
+with session.ray_session(None, notes.append):
+    place = Path(ray._private.worker._global_node.get_session_dir_path()).parent
+    assert ray.cluster_resources()["CPU"] >= 1
+[note] = notes
+assert note.startswith(f"Ray's files are in {place} meanwhile: TMPDIR ({os.environ['TMPDIR']}) has "), note
+assert not place.exists()
+assert not list(Path.home().iterdir())  # neither a token nor settings
+assert {name: os.environ.get(name) for name in before} == before
+assert "RAY_AUTH_TOKEN" not in os.environ
+"""
+
+
+def test_a_ray_starts_where_the_temporary_folder_is_too_deep(tmp_path: Path) -> None:
+    """In a process of its own: Ray keeps what an earlier one of the process had."""
     home = tmp_path / "home"
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("TMPDIR", str(deep(tmp_path)))
-    before, notes = dict(os.environ), []
-    with session.ray_session(None, notes.append):
-        place = Path(ray._private.worker._global_node.get_session_dir_path()).parent
-        assert ray.cluster_resources()["CPU"] >= 1
-    [note] = notes
-    assert note.startswith(f"Ray's files are in {place} meanwhile: TMPDIR ({deep(tmp_path)}) has ")
-    assert not place.exists()
-    assert not list(home.iterdir())  # neither a token nor settings
-    assert {name: os.environ.get(name) for name in before} == before
-    assert "RAY_AUTH_TOKEN" not in os.environ
+    variables = {**os.environ, "HOME": str(home), "TMPDIR": str(deep(tmp_path))}
+    told = subprocess.run([sys.executable, "-c", ALONE], env=variables, capture_output=True, text=True, timeout=240)
+    assert told.returncode == 0, told.stderr[-2_000:]
 
 
 def test_what_keeps_ray_from_a_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
