@@ -257,7 +257,8 @@ def test_the_python_entry_takes_plain_arguments(whole: api.Board) -> None:
 def start_run(ground: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [
         sys.executable, "-m", "automl", "run", str(ground / "messages.csv"), "--target", "label", "--text", "text",
-        *(() if "--models" in arguments else ("--models", str(ground / "bert"))), "--trials", "6", "--max-epochs", "6", "--seeds", "2", "--slots", "1",
+        *(() if "--models" in arguments else ("--models", str(ground / "bert"))),
+        "--trials", "6", "--max-epochs", "6", "--seeds", "2", "--slots", "1",
         "--out", str(out), *arguments,
     ]  # fmt: skip
     return subprocess.Popen(
