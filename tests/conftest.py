@@ -18,6 +18,12 @@ for name in ("WANDB_API_KEY", "RAY_ADDRESS"):
     os.environ.pop(name, None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests: at the end no file is left that the others wait for."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test works in a folder of its own: no run folder is left in the checkout."""

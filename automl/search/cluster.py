@@ -136,6 +136,10 @@ class Outlook:
         """Whether one of these nodes is not there any more."""
         return bool(nodes) and not nodes <= self.ids()
 
+    def misses(self, nodes: frozenset[str]) -> bool:
+        """Whether one of these nodes was not there any more at the last look."""
+        return self._known is not None and not nodes <= self._known.keys()
+
     def _tell_of_waiting(
         self, nodes: Sequence[Node], startable: Sequence[Node], slots: Slots, waiting: Sequence[float]
     ) -> None:

@@ -15,7 +15,8 @@ class Live:
     """A training that has a slot. `told` is all that its messages said so far, the newest word winning.
 
     retries: how often it may still be started again; lost: how often its process has died under this driver.
-    nodes: ids of those that its process may be on; waits_since: when it began to wait for one (time.monotonic),
+    nodes: ids of those that its process may be on; blamed_on: of those that it was on when a death of its process
+    came to count against it; waits_since: when it began to wait for one (time.monotonic),
     None while it has one.
     """
 
@@ -24,6 +25,7 @@ class Live:
     retries: int
     lost: int = 0
     nodes: frozenset[str] = frozenset()
+    blamed_on: frozenset[str] = frozenset()
     curve: list[dict[str, Any]] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False

@@ -105,17 +105,16 @@ def _own_folder(note: Callable[[str], None]) -> Iterator[Path | None]:
 def _own_token() -> Iterator[None]:
     """Let a Ray that is started have a token of its own; else it writes one into the home folder, for good."""
     file = Path(os.environ.get("HOME") or "/") / ".ray" / "auth_token"
-    given = any(name in os.environ for name in (_TOKEN, "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE")) or file.is_file()
-    if given:
-        yield
-        return
-    os.environ[_TOKEN] = secrets.token_hex(32)
-    _forget_token()
+    before = {name: os.environ.get(name) for name in (_TOKEN, "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE")}
+    if not any(before.values()) and not file.is_file():
+        os.environ[_TOKEN] = secrets.token_hex(32)
+        _forget_token()
     try:
         yield
     finally:
-        for name in (_TOKEN, "RAY_AUTH_MODE"):  # the second was set by Ray
-            os.environ.pop(name, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)  # the mode too: Ray has set it
         _forget_token()
 
 

@@ -239,13 +239,17 @@ class Sweep:
         if found.count != self._slots.count:
             self._slots = found
             self._agenda.slots = found.count
+        for live in self._live.values():
+            if live.blamed_on and self._outlook.misses(live.blamed_on):
+                self._acquitted(live)
         if self._kept is not None and self._pause is None:
             self._pause = self._kept.taken_over
 
     def lost(self, trial_id: str, times: int) -> None:
         """A training's process has died for the time that `times` says, and is started again.
 
-        Where its whole node is gone that is no fault of the training, and leaves it as many retries as before.
+        Where its whole node is gone that is no fault of the training, and leaves it as many retries as before; also
+        where that becomes known later: Ray may tell of a process before it tells of the node.
         """
         live = self._live[trial_id]
         live.waits_since = time.monotonic()
@@ -253,8 +257,15 @@ class Sweep:
             live.lost = times
             if self._outlook.has_lost(live.nodes):
                 live.retries += 1
-            else:
-                self._begin(live.spec)
+            elif self._begin(live.spec):
+                live.blamed_on = live.nodes
+
+    def _acquitted(self, live: Live) -> None:
+        """Take back that a death counted against a training."""
+        live.blamed_on = frozenset()
+        live.retries += 1
+        self._attempts[live.spec.id] -= 1
+        self._interrupted(live)
 
     def _interrupted(self, live: Live) -> None:
         """Record that an attempt ended through no fault of its own: it does not count against its training."""

@@ -131,3 +131,23 @@ def test_the_end_of_a_node_is_no_fault_of_its_training(tmp_path: Path, monkeypat
     sweep.lost("a", 5)
     assert sweep.retries("a") == RETRIES + 4
     assert RunFolder(tmp_path).attempts()[spec.id] == 2
+
+
+def test_a_node_whose_end_is_told_after_that_of_its_process_is_no_fault_of_the_training_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = driver(tmp_path)
+    spec = sweep.start("a")
+    assert spec is not None
+    monkeypatch.setattr(Outlook, "slots", lambda self, slots, waiting: slots)
+    monkeypatch.setattr(Outlook, "ids", lambda self: frozenset({"head", "spot"}))
+    sweep.has_process("a", "spot")
+    sweep.lost("a", 1)
+    sweep.has_process("a", "head")  # it has begun again before anything is heard of the node
+    sweep.look_around()
+    assert RunFolder(tmp_path).attempts()[spec.id] == 2
+    for left in ({"head", "spot"}, {"head"}, {"head"}, set()):
+        monkeypatch.setattr(Outlook, "misses", lambda self, nodes, left=left: not nodes <= left)
+        sweep.look_around()
+    assert RunFolder(tmp_path).attempts()[spec.id] == 1
+    assert sweep.retries("a") == RETRIES + 1

@@ -14,6 +14,7 @@ from automl.api import run
 from automl.config import make_request
 from automl.leaderboard.store import RunFolder
 from automl.search.rungs import Rungs
+from automl.search.session import _own_token
 from automl.search.sweep import Sweep
 from automl.tracking.base import Tracker
 from automl.types import TrialResult, TrialSpec
@@ -32,7 +33,7 @@ def request_for(directory: Path, out: str, **changes: Any) -> Any:
         "target": "label",
         "models": str(directory / "bert"),
         "trials": 2,
-        "max_epochs": 6,
+        "max_epochs": 3,
         "seeds": 1,
         "slots": 1,
         "out": str(directory / out),
@@ -144,11 +145,12 @@ def test_trials_share_a_gpu_once_one_of_every_contender_was_measured(
 
     monkeypatch.setattr(sweep, "measured_memory", as_on_a_gpu)
     monkeypatch.setattr(Sweep, "_run_tune", note_and_run)
-    ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
-    try:
-        run(request_for(tmp_path, "run", slots=None, trials_per_gpu="auto", max_epochs=1))
-    finally:
-        ray.shutdown()
+    with _own_token():
+        ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+        try:
+            run(request_for(tmp_path, "run", slots=None, trials_per_gpu="auto", max_epochs=1))
+        finally:
+            ray.shutdown()
     assert [(slots.count, slots.gpus) for slots in planned] == [(1, 1.0), (2, 0.5)]
     trials = RunFolder(tmp_path / "run").trials()
     assert {trial.status for trial in trials} <= {"completed", "pruned"}
