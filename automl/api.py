@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from automl.config import RunRequest
 from automl.data.in_memory import IN_MEMORY
-from automl.data.prepare import load_prepared, prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared, read_part
 from automl.data.rows import ReadOptions
 from automl.errors import MissingExtra, RunFolderError, SealedTest
 from automl.finished import Board

@@ -21,8 +21,6 @@ from automl.data.folds import FOLDS, fold_parts, folds_table
 from automl.data.kept import Kept
 from automl.data.load import load_parts
 from automl.data.partition import PARTS
-from automl.data.prepared import load_prepared as load_prepared
-from automl.data.prepared import read_part as read_part
 from automl.data.rows import ReadOptions
 from automl.data.slices import TEST_SLICES, slice_table, slices_sha256
 from automl.data.split import combined_fingerprint, rows_sha256

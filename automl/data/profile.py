@@ -15,7 +15,7 @@ from automl.data.columns import Codes, Column, describe
 from automl.data.drift import find_drift
 from automl.data.guess import Roles, find_column, guess_roles, named_texts
 from automl.data.image_bytes import HELD, with_image_files
-from automl.data.image_column import ImageColumn, guess_image, locate_images
+from automl.data.image_column import ImageColumn, Located, guess_image, locate_images
 from automl.data.images import Look
 from automl.data.in_memory import told_apart
 from automl.data.label_errors import find_label_errors
@@ -161,6 +161,78 @@ def inspect_parts(
 
     levels: where the user says so, instead of what the training images hold.
     """
+    seen = _understand(parts, target, text, image, group, unpack_in)
+    parts, columns, roles, located = seen.parts, seen.columns, seen.roles, seen.located
+    train = parts["train"]
+    # without text, two rows are the same where all of their columns are
+    compared = roles.inputs or tuple(name for name in train.table.column_names)
+    _check_parts(parts, compared)
+    looks: dict[str, list[Look]] = {}
+    findings: list[Finding] = []
+    if located:
+        parts, findings = located.parts, located.findings
+        paths = {name: rows.table[compared[0]].to_pylist() for name, rows in parts.items()}
+        looks, levels = look_at_parts(paths, located.missing, levels)
+    contents = {name: _contents(found) for name, found in looks.items()} or None
+    keyed = key_parts(parts, compared, roles.target, contents)
+    classified = roles.task in _CLASSIFIED
+    for name, found in looks.items():
+        findings += find_picture_flaws(keyed[name], found, parts[name].table[compared[0]].to_pylist(), levels)
+    labelled = {
+        name: part for name, part in keyed.items() if name == "train" or not _lacks_labels(part, keyed["train"])
+    }
+    for name in [name for name in keyed if name not in labelled]:
+        findings += _without_labels(keyed["train"], keyed[name], roles.inputs)
+    for part in labelled.values():
+        findings += find_box_flaws(part, looks.get(part.name, ()))
+        findings += find_repeats(part, compared, classified)
+    findings += find_overlaps(labelled, roles.inputs)
+    nearly, near = find_near(labelled, compared, looks) if roles.inputs else ([], {})
+    findings += nearly
+    findings += find_groups(labelled, columns, group)
+    findings += find_drift(labelled, columns, roles, looks)
+    findings += find_flaws({name: parts[name] for name in labelled}, labelled, columns, roles, classified)
+    findings += find_sentinels(labelled["train"], columns, roles)
+    if not located:
+        findings += [finding for part in labelled.values() for finding in find_languages(part, roles.inputs)]
+    return Inspection(
+        parts=parts,
+        keyed=keyed,
+        columns=columns,
+        roles=roles,
+        class_counts=class_counts(keyed["train"]) if classified else {},
+        findings=ordered(findings),
+        compared=compared,
+        near=near,
+        looks=looks,
+        unpacked=seen.unpacked,
+        levels=levels if looks else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Understood:
+    """What the columns of the parts are for. located: the files of images, where an input is one.
+
+    unpacked: the column whose image files lay in it, where that is the one taken.
+    """
+
+    parts: Mapping[str, Rows]
+    columns: tuple[Column, ...]
+    roles: Roles
+    located: Located | None
+    unpacked: str | None
+
+
+def _understand(
+    parts: Mapping[str, Rows],
+    target: str | None,
+    text: Sequence[str] | None,
+    image: str | None,
+    group: str | None,
+    unpack_in: Path | None,
+) -> _Understood:
+    """Tell the target and the inputs, as named or as guessed. Raises DataError where that cannot be."""
     text = None if text is None else named_texts(text, parts["train"].table.column_names)
     _check_names(parts["train"], {"--target": target, "--image": image, "--group": group}, text)
     parts, held = with_image_files(parts, image, text is not None, unpack_in)
@@ -189,50 +261,12 @@ def inspect_parts(
     roles = guess_roles(
         columns, train.table.num_rows, target, text, (pictured.name, located.reason) if pictured and located else None
     )
-    roles = _of_several_labels(roles, train, columns, spread)
-    # without text, two rows are the same where all of their columns are
-    compared = roles.inputs or tuple(name for name in train.table.column_names)
-    _check_parts(parts, compared)
-    looks: dict[str, list[Look]] = {}
-    findings: list[Finding] = []
-    if pictured and located:
-        parts, findings = located.parts, located.findings
-        paths = {name: rows.table[pictured.name].to_pylist() for name, rows in parts.items()}
-        looks, levels = look_at_parts(paths, located.missing, levels)
-    contents = {name: _contents(found) for name, found in looks.items()} or None
-    keyed = key_parts(parts, compared, roles.target, contents)
-    classified = roles.task in _CLASSIFIED
-    for name, found in looks.items():
-        findings += find_picture_flaws(keyed[name], found, parts[name].table[compared[0]].to_pylist(), levels)
-    labelled = {
-        name: part for name, part in keyed.items() if name == "train" or not _lacks_labels(part, keyed["train"])
-    }
-    for name in [name for name in keyed if name not in labelled]:
-        findings += _without_labels(keyed["train"], keyed[name], compared)
-    for part in labelled.values():
-        findings += find_box_flaws(part, looks.get(part.name, ()))
-        findings += find_repeats(part, compared, classified)
-    findings += find_overlaps(labelled, compared)
-    nearly, near = find_near(labelled, compared, looks) if roles.inputs else ([], {})
-    findings += nearly
-    findings += find_groups(labelled, columns, group)
-    findings += find_drift(labelled, columns, roles, looks)
-    findings += find_flaws({name: parts[name] for name in labelled}, labelled, columns, roles, classified)
-    findings += find_sentinels(labelled["train"], columns, roles)
-    if not pictured:
-        findings += [finding for part in labelled.values() for finding in find_languages(part, roles.inputs)]
-    return Inspection(
+    return _Understood(
         parts=parts,
-        keyed=keyed,
         columns=columns,
-        roles=roles,
-        class_counts=class_counts(keyed["train"]) if classified else {},
-        findings=ordered(findings),
-        compared=compared,
-        near=near,
-        looks=looks,
+        roles=_of_several_labels(roles, train, columns, spread),
+        located=located,
         unpacked=held if pictured and pictured.name == held else None,
-        levels=levels if looks else None,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from automl.config import RunRequest
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 from automl.errors import RequestError
 from automl.leaderboard.store import RunFolder, now
 from automl.models.last_look import look_at_checkpoints

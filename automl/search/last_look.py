@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from automl.config import RunRequest
 from automl.data.last_look import KINDS
-from automl.data.prepare import read_part
+from automl.data.prepared import read_part
 from automl.errors import RequestError
 from automl.models.last_look import look_at_checkpoints
 from automl.types import Contender, Finding, PreparedData

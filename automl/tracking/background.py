@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from automl.errors import one_line
 from automl.tracking.base import Insights, RunInfo, Tracker
 from automl.tracking.describe import STEP, numbers
 from automl.types import TrialResult, TrialSpec
@@ -164,8 +165,3 @@ class BackgroundTracker(Tracker):
     @abstractmethod
     def _close(self, status: str) -> None:
         """The run ended."""
-
-
-def one_line(error: BaseException) -> str:
-    """Its kind and the beginning of its message."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

@@ -18,9 +18,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from automl.errors import MissingExtra
+from automl.errors import MissingExtra, one_line
 from automl.tracking import wandb_board
-from automl.tracking.background import BackgroundTracker, one_line
+from automl.tracking.background import BackgroundTracker
 from automl.tracking.base import Insights, RunInfo, ShippedModel
 from automl.tracking.describe import (
     STEP,

@@ -17,7 +17,8 @@ from automl.config import make_request
 from automl.data.cleaned import write_cleaned
 from automl.data.images import look_at
 from automl.data.load import read_rows
-from automl.data.prepare import prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import read_part
 from automl.data.profile import inspect
 from automl.errors import DataError
 from tests.pictures import picture, write_pictures

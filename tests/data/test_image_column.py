@@ -11,7 +11,8 @@ import pytest
 from automl.config import make_request
 from automl.data import image_files
 from automl.data.image_files import find_images
-from automl.data.prepare import prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import read_part
 from automl.data.profile import inspect
 from automl.errors import DataError
 from automl.types import PreparedData

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from automl.data.in_memory import as_table, held_parts, told_apart
-from automl.data.prepare import load_prepared, prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared, read_part
 from automl.data.profile import inspect
 from automl.errors import DataError
 from tests.toys import messages, write_csv

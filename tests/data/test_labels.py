@@ -5,7 +5,8 @@ import pytest
 
 from automl.config import make_request
 from automl.data.labels import as_labels, placeholders, read_labels, unknowns
-from automl.data.prepare import prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import read_part
 from automl.data.profile import inspect
 from automl.data.write import write_rows
 from automl.errors import DataError

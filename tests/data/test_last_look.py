@@ -6,7 +6,8 @@ from PIL import Image
 
 from automl.config import make_request
 from automl.data.last_look import KINDS
-from automl.data.prepare import load_prepared, prepare
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared
 
 
 def write(path, rows):

@@ -16,7 +16,8 @@ from automl.config import make_request
 from automl.data.fingerprints import row_problem
 from automl.data.images import decode, look_at, thumbnail
 from automl.data.levels import FULL, levels_of, parse_levels
-from automl.data.prepare import load_prepared, prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared, read_part
 from automl.data.profile import Inspection, inspect
 from automl.errors import DataError
 from automl.models.card import _shown_first

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from automl.config import make_request
-from automl.data.prepare import load_prepared, prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import load_prepared, read_part
 from automl.data.split import rows_sha256
 from automl.errors import DataError
 

@@ -8,7 +8,8 @@ import pytest
 from automl.cli import main
 from automl.config import make_request
 from automl.data.part_words import parts_named
-from automl.data.prepare import prepare, read_part
+from automl.data.prepare import prepare
+from automl.data.prepared import read_part
 from automl.data.profile import inspect
 from automl.data.write import write_rows
 from automl.errors import DataError, RequestError
