@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Two files of tests at a time: each may start a Ray of its own, so more would be a matter of memory.
+# Two files of tests at a time: a Ray of each keeps a core busy while it starts, so a third makes all of them slower.
 PYTEST = HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=40
 
 .PHONY: demo test check clean

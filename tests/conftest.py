@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -19,9 +20,14 @@ for name in ("WANDB_API_KEY", "RAY_ADDRESS"):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that have slow tests: at the end no file is left that the others wait for."""
+    """Begin with the files of whole runs, then with those that have slow tests: at the end nobody waits for one."""
+    of_ray = {item.path for item in items if _shares_ray(item)}
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in of_ray, item.path not in slow))
+
+
+def _shares_ray(item: pytest.Item) -> bool:
+    return "one_ray" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +36,27 @@ def _own_folder(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(str(tmp_path))
 
 
+@pytest.fixture(scope="session")
+def _rays() -> Iterator[ExitStack]:
+    with ExitStack() as started:
+        yield started
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray_of_others(request: pytest.FixtureRequest, _rays: ExitStack) -> None:
+    """A file that does not ask for the session that others share has none."""
+    path = request.node.path
+    if not any(item.path == path and _shares_ray(item) for item in request.session.items):
+        _rays.close()
+
+
 @pytest.fixture(scope="module")
-def one_ray() -> Iterator[None]:
-    """A Ray session that the whole runs of a file share: each would else wait for its own to start."""
+def one_ray(_rays: ExitStack) -> None:
+    """A Ray session that whole runs of all files share: each would else wait for its own to start."""
+    import ray
+
     from automl.search.session import ray_session
 
-    with ray_session(None):
-        yield
+    if not ray.is_initialized():
+        _rays.close()
+        _rays.enter_context(ray_session(None))

@@ -15,7 +15,7 @@ from automl.config import make_request
 from automl.leaderboard.store import RunFolder
 from tests.toys import messages, tiny_bert, write_csv
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_ray")]
 
 
 @pytest.fixture(scope="module")

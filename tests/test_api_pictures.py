@@ -13,7 +13,7 @@ from automl.config import make_request
 from automl.leaderboard.store import RunFolder
 from tests.pictures import CLASSES, tiny_net, write_pictures
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_ray")]
 
 
 @pytest.fixture(scope="module")

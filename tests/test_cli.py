@@ -284,6 +284,7 @@ def ray_beside_another(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_beside_another")
 def test_plan_and_dry_run_say_the_same_and_write_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(MESSAGES), "--target", "intent", "--models", MODEL, "--trials", "4", "--slots", "1"]

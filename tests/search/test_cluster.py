@@ -151,7 +151,7 @@ def test_an_autoscaler_that_says_what_it_may_start_is_believed() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_ray")
 def test_a_node_that_is_about_to_be_taken_away_takes_no_work_and_its_training_knows() -> None:
-    """The last of this file: the node takes no work any more."""
+    """The last of this file: the node takes no work any more, so that its Ray is ended."""
     import ray
     from ray._raylet import GcsClient
     from ray.core.generated.autoscaler_pb2 import DrainNodeReason
@@ -168,6 +168,7 @@ def test_a_node_that_is_about_to_be_taken_away_takes_no_work_and_its_training_kn
     assert living_nodes() == []
     assert Outlook(print).has_lost(frozenset({node.id}))
     assert ray.get(looks.leaving.remote())
+    ray.shutdown()
 
 
 class Looks:

@@ -126,6 +126,7 @@ def test_a_further_model_is_looked_at_before_the_contest_changes(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_a_finished_run_is_extended_by_trials_and_a_model_and_says_so(tmp_path: Path) -> None:
     for name in ("one", "two"):
         tiny_bert(tmp_path / name)

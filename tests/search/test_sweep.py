@@ -78,6 +78,7 @@ def _descends_from(process: int, ancestor: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_a_killed_process_is_retried_and_its_seconds_are_charged(tmp_path: Path) -> None:
     tiny_bert(tmp_path / "bert")
     write_csv(tmp_path / "messages.csv", messages(120))

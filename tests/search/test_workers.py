@@ -21,7 +21,7 @@ from automl.types import TrialResult, TrialSpec
 from tests.search.test_sweep import Killer
 from tests.toys import messages, tiny_bert, write_csv
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_ray")]
 
 
 def request_for(directory: Path, out: str, **changes: Any) -> Any:
@@ -145,6 +145,7 @@ def test_trials_share_a_gpu_once_one_of_every_contender_was_measured(
 
     monkeypatch.setattr(sweep, "measured_memory", as_on_a_gpu)
     monkeypatch.setattr(Sweep, "_run_tune", note_and_run)
+    ray.shutdown()  # the one that files share has no GPU; the next that asks for it starts another
     with _own_token():
         ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
         try:

@@ -212,6 +212,7 @@ class CutsTheNetwork(Tracker):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_sweep_ends_whole_while_four_trackers_fail_in_four_ways(
     server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -61,8 +61,12 @@ def test_a_training_goes_on_on_another_node_from_its_checkpoint(
 
     def dies_once_its_checkpoint_is_kept(message: dict[str, Any]) -> None:
         reports.append(message)
-        for _ in range(1000 if len(reports) > 1 else 0):  # a checkpoint was written before the second report
-            if storage.read(f"checkpoints/{spec.id}.resume.pt") and storage.read(f"logs/heartbeats/{spec.id}.json"):
+        if len(reports) < 2:
+            return
+        (newest,) = (tmp_path / "first").rglob(f"{spec.id}.resume.pt")  # written after the first report
+        for _ in range(3000):
+            kept = storage.read(f"checkpoints/{spec.id}.resume.pt")
+            if kept == newest.read_bytes() and storage.read(f"logs/heartbeats/{spec.id}.json"):
                 raise Killed
             time.sleep(0.01)
 
