@@ -44,6 +44,7 @@ LEAST_FREE_BYTES = 8 << 20
 """Below this much free space nothing more is told to W&B. A training takes a tenth of a megabyte there."""
 _HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where `wandb login` puts keys, by its version
 _LONGEST_TAG = 64
+_LONGEST_NAME = 128
 _SETTINGS: dict[str, Any] = {
     "console": "off", "silent": True, "save_code": False, "disable_code": True, "disable_git": True,
     "init_timeout": 15.0, "finish_timeout": 15.0, "finish_timeout_raises": True, "x_save_requirements": False,
@@ -271,10 +272,10 @@ class WandbTracker(BackgroundTracker):
             entity=self._entity,
             dir=str(self._directory.parent),
             id=id,
-            name=name,
-            group=self._info.name,
+            name=_within(name, _LONGEST_NAME),
+            group=_within(self._info.name, _LONGEST_NAME),
             job_type=job_type,
-            tags=[tag[:_LONGEST_TAG] for tag in dict.fromkeys([*tags, *extra])],
+            tags=[_within(tag, _LONGEST_TAG) for tag in dict.fromkeys([*tags, *extra])],
             config=dict(config),
             mode=mode,
             resume="allow",
@@ -339,3 +340,11 @@ def has_key() -> bool:
     except (OSError, netrc.NetrcParseError):
         return False
     return any(host in hosts for host in ([own] if own else _HOSTS))
+
+
+def _within(name: str, most: int) -> str:
+    """A name as long as W&B takes it: one that is longer loses its middle, for its end tells it from others."""
+    if len(name) <= most:
+        return name
+    kept = (most - 1) // 2
+    return f"{name[:kept]}…{name[-kept:]}"

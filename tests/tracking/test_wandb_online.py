@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from tests.toys import messages, tiny_bert, write_csv
 
 pytest.importorskip("wandb")
 from automl.tracking.wandb_files import merged, read_run  # noqa: E402
-from tests.tracking.followed import BOARD, follow_a_run, info, result, row, spec, wait_until  # noqa: E402
+from tests.tracking.followed import BOARD, CONTENDER, follow_a_run, info, result, row, spec, wait_until  # noqa: E402
 from tests.tracking.wandb_runs import read_runs  # noqa: E402
 from tests.tracking.wandb_server import KEY, WandbServer, wandb_server  # noqa: E402
 
@@ -80,6 +81,22 @@ def test_a_run_is_seen_in_wandb_as_it_was(server: WandbServer, tmp_path: Path) -
     assert lines == ["W&B: report.html stays here: it quotes data rows; --share-examples sends it"]
     assert not any(b"secret row" in body for body in server.files.values())
     assert unsent(tmp_path / "wandb") == []
+
+
+def test_names_longer_than_wandb_takes_lose_their_middle(server: WandbServer, tmp_path: Path) -> None:
+    lines: list[str] = []
+    long = replace(spec("t0"), contender=replace(CONTENDER, name=f"{'m' * 200}/full"))
+    tracker = online(lines)
+    tracker.start(replace(info(tmp_path), name="r" * 200))
+    tracker.trial_started(long)
+    tracker.trial_reported(long, row(80, 0.5))
+    tracker.trial_ended(long, result(long, "completed", row(80, 0.5)))
+    tracker.close("done")
+    assert lines == []
+    [trial] = (run for run in server.runs.values() if run.job_type == "trial")
+    assert (len(trial.name), trial.name[-9:]) == (127, "/full/000")
+    assert len(trial.group) == 127
+    assert f"{'m' * 31}…{'m' * 26}/full" in trial.tags
 
 
 def test_a_resumed_trial_goes_on_in_its_run(server: WandbServer, tmp_path: Path) -> None:

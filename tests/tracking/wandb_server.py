@@ -111,7 +111,10 @@ class WandbServer:
         if path.startswith("/files/"):
             return 200, self._stream(path.split("/")[4], json.loads(body))
         asked = json.loads(body)
-        return 200, {"data": self._graphql(asked["query"], asked.get("variables") or {})}
+        try:
+            return 200, {"data": self._graphql(asked["query"], asked.get("variables") or {})}
+        except ValueError as problem:
+            return 400, {"errors": [{"message": str(problem)}]}
 
     def _stream(self, id: str, told: dict[str, Any]) -> dict[str, Any]:
         """The file stream: history lines, the summary, and how the run ended."""
@@ -135,6 +138,7 @@ class WandbServer:
         if "serverInfo" in query:
             return {"serverInfo": {"features": []}}
         if "upsertBucket" in query:
+            _refuse_long_names(values)
             run = self._upsert(values)
             project = {"id": "project", "name": run.project, "entity": owner}
             bucket = {"id": f"bucket-{run.id}", "name": run.id, "displayName": run.name, "description": ""}
@@ -198,6 +202,16 @@ class WandbServer:
         url = f"{self.url}/storage/{spec['artifactID']}/{spec['name']}"
         where = {"storagePath": spec["name"], "uploadUrl": url, "uploadHeaders": [], "uploadMultipartUrls": None}
         return {**where, "artifact": {"id": spec["artifactID"]}}
+
+
+def _refuse_long_names(values: dict[str, Any]) -> None:
+    """As W&B's own server does (wandb issues 4208 and 2760, NeMo Skills issue 842)."""
+    for name in ("displayName", "groupName", "jobType", "project"):
+        if len(values.get(name) or "") > 128:
+            raise ValueError(f"invalid {name}, must be 128 characters or less")
+    for tag in values.get("tags") or ():
+        if not 1 <= len(tag) <= 64:
+            raise ValueError(f"invalid tag '{tag}'. must be between 1 and 64 characters")
 
 
 def _resumed(run: ServedRun) -> dict[str, Any]:
