@@ -200,11 +200,7 @@ def _hub_snapshot(name: str, *, allow_pickle: bool) -> Path:
     try:
         info = huggingface_hub.HfApi().model_info(name, timeout=HUB_TIMEOUT_SECONDS)
     except GatedRepoError:
-        raise CheckpointError(
-            f"{name} is gated on the hub",
-            "access with your account",
-            f"Accept its terms on https://huggingface.co/{name}, then: hf auth login",
-        ) from None
+        return cached or _gated(name)
     except RepositoryNotFoundError:
         return cached or _not_found(name, "the hub has no such model, or it is private", online=True)
     except Exception as error:  # the hub's client has changed its HTTP library, and its errors, twice
@@ -215,6 +211,7 @@ def _hub_snapshot(name: str, *, allow_pickle: bool) -> Path:
 def _download(name: str, info: Any, cached: Path | None, *, allow_pickle: bool) -> Path:
     """The snapshot of the hub's newest commit. What will be refused is refused before the weights come."""
     import huggingface_hub
+    from huggingface_hub.errors import GatedRepoError
 
     files = [sibling.rfilename for sibling in info.siblings or ()]
     patterns = [CONFIG, *SAFE_WEIGHTS, *PROCESSOR_FILES]
@@ -233,7 +230,17 @@ def _download(name: str, info: Any, cached: Path | None, *, allow_pickle: bool) 
     except Exception as error:  # as above
         if cached is not None and holds_model(cached):
             return cached
+        if isinstance(error, GatedRepoError):  # the hub tells everybody of such a model, and gives its files to some
+            _gated(name)
         _not_found(name, f"its download broke off ({_reason(error)}); what came is kept", online=True)
+
+
+def _gated(name: str) -> NoReturn:
+    raise CheckpointError(
+        f"{name} is gated on the hub",
+        "access with your account",
+        f"Accept its terms on https://huggingface.co/{name}, then: hf auth login",
+    )
 
 
 def _refuse_weights(name: str, files: list[str]) -> NoReturn:

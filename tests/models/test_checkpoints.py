@@ -272,6 +272,9 @@ def test_offline_and_not_cached_says_what_was_tried_what_is_near_and_what_to_do(
         assert words in message, words
 
 
+NOT_THERE, GATED = {"X-Error-Code": "RepoNotFound"}, {"X-Error-Code": "GatedRepo"}
+
+
 @contextlib.contextmanager
 def hub(files: dict[str, bytes], refuse: dict[str, str] | None = None) -> Iterator[tuple[str, list[str]]]:
     """A server with one model, org/tiny, that answers as the hub does; and the paths it was asked for."""
@@ -288,8 +291,10 @@ def hub(files: dict[str, bytes], refuse: dict[str, str] | None = None) -> Iterat
             asked.append(f"{self.command} {self.path}")
             path = self.path.split("?")[0]
             resolved = re.match(f"/org/tiny/resolve/(?:main|{SHA})/(.*)", path)
-            if refuse:
-                self.answer(403 if refuse["X-Error-Code"] == "GatedRepo" else 404, b"{}", refuse)
+            if refuse == NOT_THERE:
+                self.answer(404, b"{}", refuse)
+            elif refuse == GATED and resolved:  # what it is is told to everybody
+                self.answer(401, b"{}", refuse)
             elif path.startswith("/api/models/org/tiny/tree/"):
                 tree = [{"type": "file", "path": n, "size": len(c), "oid": "0" * 40} for n, c in files.items()]
                 self.answer(200, json.dumps(tree).encode())
@@ -370,12 +375,14 @@ def test_what_is_refused_is_refused_before_the_weights_are_downloaded(tmp_path: 
 
 
 def test_a_model_that_the_hub_does_not_have_or_does_not_give_is_told_so(tmp_path: Path) -> None:
-    with hub({}, refuse={"X-Error-Code": "RepoNotFound"}) as (endpoint, _):
+    with hub({}, refuse=NOT_THERE) as (endpoint, _):
         answer = ask(endpoint, tmp_path, "org/tiny")
         assert "the hub has no such model, or it is private" in answer
         assert "Offline" not in answer
-    with hub({}, refuse={"X-Error-Code": "GatedRepo"}) as (endpoint, _):
-        assert "Accept its terms" in ask(endpoint, tmp_path)
+    with hub({"config.json": b"{}", "model.safetensors": b""}, refuse=GATED) as (endpoint, _):
+        answer = ask(endpoint, tmp_path)
+        assert "Accept its terms" in answer
+        assert "broke off" not in answer
 
 
 def test_a_hub_that_cannot_be_reached_is_told_at_once(tmp_path: Path) -> None:
