@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from automl.data.prepared import read_part
 from automl.leaderboard.kept import KeptRun
 from automl.leaderboard.store import RunFolder
 from automl.search.away import brought_away
@@ -20,6 +21,7 @@ from automl.storage.place import Storage
 from automl.training.away import NotHere, brought_here, state_kept
 from automl.training.workers import train_spec
 from automl.types import TrialSpec
+from tests.pictures import net_contender, prepared_pictures, tiny_net
 from tests.toys import prepared_messages, tiny_bert, tiny_contender, trial_spec
 
 
@@ -34,10 +36,13 @@ def train(spec: TrialSpec, send: Callable[[dict[str, Any]], None]) -> None:
         train_spec(here, 1, handing_over)
 
 
-def away(directory: Path, **changes: Any) -> tuple[TrialSpec, Storage]:
+def away(directory: Path, pictures: bool = False, **changes: Any) -> tuple[TrialSpec, Storage]:
     """A spec of which the driver's files are gone: nodes have the storage alone."""
     home = directory / "home"
-    contender, prepared = tiny_contender(tiny_bert(home / "bert")), prepared_messages(home / "run")
+    if pictures:
+        contender, prepared = net_contender(tiny_net(home / "net")), prepared_pictures(home / "run", 10)
+    else:
+        contender, prepared = tiny_contender(tiny_bert(home / "bert")), prepared_messages(home / "run")
     folder = RunFolder(home / "run")
     kept = KeptRun(folder, str(directory / "storage"))
     found = brought_away(folder, [contender], prepared, kept)[contender.name]
@@ -94,6 +99,19 @@ def test_the_labels_of_the_test_never_reach_a_node(tmp_path: Path, monkeypatch: 
     assert sorted(file.name for file in Path(brought_here(spec).data_directory).glob("*.arrow")) == [
         "test.arrow", "train.arrow", "validation.arrow",
     ]  # fmt: skip
+
+
+def test_image_files_travel_with_the_rows_that_name_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NODE_CACHE, str(tmp_path / "node"))
+    spec, _ = away(tmp_path, pictures=True, epochs=2)
+    told: list[dict[str, Any]] = []
+    train(spec, told.append)
+    assert told[-1]["status"] == "completed", told[-1]["error"]
+    data = Path(brought_here(spec).data_directory)
+    (column,) = spec.schema.inputs
+    named = read_part(data, "train")[column].to_pylist()
+    assert {Path(name).parent for name in named} == {Path("files")}  # below the bundle, wherever a node has it
+    assert len({(data / name).read_bytes() for name in named}) == len(named)
 
 
 def test_a_node_without_the_files_says_so_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
