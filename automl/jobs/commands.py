@@ -48,7 +48,8 @@ def submit(arguments: argparse.Namespace) -> int:
 
 def _resume(arguments: argparse.Namespace, address: str, options: list[str]) -> int:
     if options or arguments.config:
-        named = ", ".join(["--config"] if arguments.config else options).replace("_", "-")
+        given = ["config"] if arguments.config else options
+        named = ", ".join("DATA" if one == "source" else f"--{one.replace('_', '-')}" for one in given)
         raise RequestError(
             f"--resume goes with no other option of a run ({named})", "the run as it was", "Leave it out"
         )

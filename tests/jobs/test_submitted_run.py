@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,3 +112,41 @@ def test_a_submitted_run_comes_back_verified_and_no_secret_travelled(
         for folder in (head.session, head.jobs, fetched.path):
             assert not holding(secret, folder), secret
     assert not seen
+
+
+def test_a_stopped_run_is_fetched_as_it_stands_and_goes_on_as_another_job(
+    head: Head, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write_csv(Path("messages.csv"), messages(90))
+    tiny_bert(tmp_path / "bert")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", head.token)
+    there = ["--address", head.address]
+    words = ["submit", "messages.csv", "--target", "label", "--text", "text", "--models", "bert", "--slots", "1"]
+    words += ["--trials", "2", "--max-epochs", "60", "--seeds", "1", "--out", "runs/long", *there]
+    assert main([*words, "--json"]) == 0  # and nothing is followed
+    job = json.loads(capsys.readouterr().out)["job"]
+    on_the_head = RunFolder(head.jobs / job / "runs/long")
+    deadline = time.monotonic() + 300
+    while not on_the_head.started():
+        assert time.monotonic() < deadline, (head.jobs / job).exists()
+        time.sleep(0.1)
+
+    assert main(["status", job, *there]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"{job}  running\nrun      runs/long\nstarted  ")
+    assert main(["submit", "--resume", job, *there]) == 2
+    assert f"{job} is running; a job that has ended. Follow it: automl logs {job}" in capsys.readouterr().err
+    assert main(["stop", job, *there]) == 0
+    assert f"automl submit --resume {job} --address {head.address}" in capsys.readouterr().out
+    assert main(["fetch", job, *there]) == 0
+    assert "its run has ended without a board; nothing to verify yet" in capsys.readouterr().out
+
+    assert main(["submit", "--resume", job, "--trials", "9", *there]) == 2
+    assert "--resume goes with no other option of a run (--trials)" in capsys.readouterr().err
+    assert main(["submit", "--resume", job, *there]) == 0
+    resumed = next(line.split()[-1] for line in capsys.readouterr().err.splitlines() if line.startswith("job "))
+    assert main(["logs", resumed, "--follow", *there]) == 0
+    assert "bert/full" in capsys.readouterr().out
+    assert main(["fetch", resumed, *there]) == 0
+    assert "runs/long: verified: the board follows from its records" in capsys.readouterr().out
+    assert RunFolder("runs/long").attempts()["bert-full-000"] == 1  # to be stopped is no fault of a training
