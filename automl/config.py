@@ -236,10 +236,6 @@ class RunRequest(BaseModel):
             raise ValueError("--mlflow holds a password; give MLFLOW_TRACKING_USERNAME and _PASSWORD instead")
         if self.storage is not None and "@" in self.storage.partition("://")[2].partition("/")[0]:
             raise ValueError("--storage holds a secret; give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role")
-        if wrong := sorted(set("/\\#?%:").intersection(self.wandb or "")):
-            raise ValueError(f"--wandb {self.wandb!r} holds {' '.join(wrong)}, which W&B takes in no project's name")
-        if self.wandb is not None and not 1 <= len(self.wandb) <= 128:
-            raise ValueError(f"--wandb has {len(self.wandb)} letters; W&B takes projects of 1 to 128")
         for option in ("models", "adapt", "slice"):
             names = getattr(self, option)
             if len(set(names)) < len(names):

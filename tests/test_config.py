@@ -58,8 +58,6 @@ def test_all_problems_of_a_request_are_told_at_once() -> None:
         ({"text": ","}, "names no column"),
         ({"models": "one,one"}, "only once"),
         ({"adapt": ","}, "no adaptation"),
-        ({"wandb": "team/reviews"}, "holds /, which W&B takes in no project's name"),
-        ({"wandb": ""}, "has 0 letters"),
     ],
 )
 def test_options_that_contradict_are_refused(values: dict[str, object], said: str) -> None:

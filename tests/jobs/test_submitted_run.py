@@ -122,7 +122,7 @@ def test_a_stopped_run_is_fetched_as_it_stands_and_goes_on_as_another_job(
     monkeypatch.setenv("RAY_AUTH_TOKEN", head.token)
     there = ["--address", head.address]
     words = ["submit", "messages.csv", "--target", "label", "--text", "text", "--models", "bert", "--slots", "1"]
-    words += ["--trials", "2", "--max-epochs", "60", "--seeds", "1", "--out", "runs/long", *there]
+    words += ["--trials", "1", "--max-epochs", "60", "--seeds", "1", "--out", "runs/long", *there]
     assert main([*words, "--json"]) == 0  # and nothing is followed
     job = json.loads(capsys.readouterr().out)["job"]
     on_the_head = RunFolder(head.jobs / job / "runs/long")
@@ -144,9 +144,11 @@ def test_a_stopped_run_is_fetched_as_it_stands_and_goes_on_as_another_job(
     assert main(["submit", "--resume", job, "--trials", "9", *there]) == 2
     assert "--resume goes with no other option of a run (--trials)" in capsys.readouterr().err
     assert main(["submit", "--resume", job, *there]) == 0
-    resumed = next(line.split()[-1] for line in capsys.readouterr().err.splitlines() if line.startswith("job "))
+    shown = capsys.readouterr()
+    assert "bert/full" in shown.out
+    resumed = next(line.split()[-1] for line in shown.err.splitlines() if line.startswith("job "))
     assert main(["logs", resumed, "--follow", *there]) == 0
-    assert "bert/full" in capsys.readouterr().out
+    assert capsys.readouterr().out == shown.out
     assert main(["fetch", resumed, *there]) == 0
     assert "runs/long: verified: the board follows from its records" in capsys.readouterr().out
     assert RunFolder("runs/long").attempts()["bert-full-000"] == 1  # to be stopped is no fault of a training

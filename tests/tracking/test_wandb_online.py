@@ -161,6 +161,7 @@ def test_the_board_of_a_run_that_was_cut_off_waits_for_nobody_and_is_sent_later(
     tracker.trial_started(trial)
     wait_until(lambda: any(run.uses for run in server.runs.values()))
     server.refusal = "cut_off"
+    monkeypatch.setitem(tracking._SETTINGS, "finish_timeout", 20.0)  # of runs that begin offline: a file is written
     tracker.trial_ended(trial, result(trial, "completed", row(80, 0.6)))
     tracker.board(BOARD, {}, Insights(curves={"x": [row(80, 0.6), row(160, 0.8)]}))
     tracker.close("done")
